@@ -1,0 +1,106 @@
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from typing import ClassVar as _ClassVar
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_UNSPECIFIED: _ClassVar[Reason]
+    REASON_NOT_FOUND: _ClassVar[Reason]
+    REASON_NOT_STARTED: _ClassVar[Reason]
+    REASON_EXPIRED: _ClassVar[Reason]
+    REASON_TEMPLATE_PAUSED: _ClassVar[Reason]
+    REASON_USED: _ClassVar[Reason]
+    REASON_LOCKED: _ClassVar[Reason]
+    REASON_REVOKED: _ClassVar[Reason]
+    REASON_DUPLICATE: _ClassVar[Reason]
+    REASON_TOTAL_LIMIT: _ClassVar[Reason]
+    REASON_USER_LIMIT: _ClassVar[Reason]
+    REASON_BUDGET_EXHAUSTED: _ClassVar[Reason]
+    REASON_SCOPE_MISMATCH: _ClassVar[Reason]
+    REASON_MIN_SPEND_NOT_MET: _ClassVar[Reason]
+    REASON_MIN_QUANTITY_NOT_MET: _ClassVar[Reason]
+    REASON_CURRENCY_MISMATCH: _ClassVar[Reason]
+    REASON_OVERSHOOT: _ClassVar[Reason]
+    REASON_NO_EFFECT: _ClassVar[Reason]
+    REASON_EXCLUSIVE: _ClassVar[Reason]
+    REASON_GROUP_LIMIT: _ClassVar[Reason]
+    REASON_STACK_LIMIT: _ClassVar[Reason]
+    REASON_NOT_IN_BEST: _ClassVar[Reason]
+    REASON_INVALID_FIELD: _ClassVar[Reason]
+    REASON_IDEMPOTENCY_MISMATCH: _ClassVar[Reason]
+    REASON_KEY_TAKEN: _ClassVar[Reason]
+    REASON_ETAG_MISMATCH: _ClassVar[Reason]
+    REASON_VERSION_NOT_REACHED: _ClassVar[Reason]
+    REASON_RATE_LIMITED: _ClassVar[Reason]
+    REASON_TERMS_FROZEN: _ClassVar[Reason]
+    REASON_BELOW_ISSUED: _ClassVar[Reason]
+    REASON_ACTIVITY_ENDED: _ClassVar[Reason]
+    REASON_ACTIVITY_STARTED: _ClassVar[Reason]
+    REASON_ADJUSTMENT_REFUSED: _ClassVar[Reason]
+    REASON_LOCK_HELD: _ClassVar[Reason]
+    REASON_LOCK_EXPIRED: _ClassVar[Reason]
+    REASON_ATTEMPT_RELEASED: _ClassVar[Reason]
+    REASON_NOT_LOCKED: _ClassVar[Reason]
+    REASON_ALREADY_USED: _ClassVar[Reason]
+    REASON_NOT_USED: _ClassVar[Reason]
+    REASON_PRICE_CHANGED: _ClassVar[Reason]
+    REASON_COUPON_REFUSED: _ClassVar[Reason]
+    REASON_RETURN_EXCEEDS_LEFT: _ClassVar[Reason]
+    REASON_PENDING: _ClassVar[Reason]
+    REASON_STORE_UNAVAILABLE: _ClassVar[Reason]
+    REASON_NOT_READY: _ClassVar[Reason]
+    REASON_DRAINING: _ClassVar[Reason]
+    REASON_NOT_IMPLEMENTED: _ClassVar[Reason]
+    REASON_INTERNAL: _ClassVar[Reason]
+    REASON_CANCELLED: _ClassVar[Reason]
+REASON_UNSPECIFIED: Reason
+REASON_NOT_FOUND: Reason
+REASON_NOT_STARTED: Reason
+REASON_EXPIRED: Reason
+REASON_TEMPLATE_PAUSED: Reason
+REASON_USED: Reason
+REASON_LOCKED: Reason
+REASON_REVOKED: Reason
+REASON_DUPLICATE: Reason
+REASON_TOTAL_LIMIT: Reason
+REASON_USER_LIMIT: Reason
+REASON_BUDGET_EXHAUSTED: Reason
+REASON_SCOPE_MISMATCH: Reason
+REASON_MIN_SPEND_NOT_MET: Reason
+REASON_MIN_QUANTITY_NOT_MET: Reason
+REASON_CURRENCY_MISMATCH: Reason
+REASON_OVERSHOOT: Reason
+REASON_NO_EFFECT: Reason
+REASON_EXCLUSIVE: Reason
+REASON_GROUP_LIMIT: Reason
+REASON_STACK_LIMIT: Reason
+REASON_NOT_IN_BEST: Reason
+REASON_INVALID_FIELD: Reason
+REASON_IDEMPOTENCY_MISMATCH: Reason
+REASON_KEY_TAKEN: Reason
+REASON_ETAG_MISMATCH: Reason
+REASON_VERSION_NOT_REACHED: Reason
+REASON_RATE_LIMITED: Reason
+REASON_TERMS_FROZEN: Reason
+REASON_BELOW_ISSUED: Reason
+REASON_ACTIVITY_ENDED: Reason
+REASON_ACTIVITY_STARTED: Reason
+REASON_ADJUSTMENT_REFUSED: Reason
+REASON_LOCK_HELD: Reason
+REASON_LOCK_EXPIRED: Reason
+REASON_ATTEMPT_RELEASED: Reason
+REASON_NOT_LOCKED: Reason
+REASON_ALREADY_USED: Reason
+REASON_NOT_USED: Reason
+REASON_PRICE_CHANGED: Reason
+REASON_COUPON_REFUSED: Reason
+REASON_RETURN_EXCEEDS_LEFT: Reason
+REASON_PENDING: Reason
+REASON_STORE_UNAVAILABLE: Reason
+REASON_NOT_READY: Reason
+REASON_DRAINING: Reason
+REASON_NOT_IMPLEMENTED: Reason
+REASON_INTERNAL: Reason
+REASON_CANCELLED: Reason
