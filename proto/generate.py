@@ -8,7 +8,7 @@ import os
 import sys
 from pathlib import Path
 
-from grpc_tools import _proto, protoc  # type: ignore[import-untyped]
+from grpc_tools import _proto, protoc
 
 PROTO_ROOT = Path(__file__).resolve().parent
 PYTHON_ROOT = PROTO_ROOT.parent / "python"

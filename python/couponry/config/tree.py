@@ -1,0 +1,363 @@
+"""The tree of settings: every key with its type, default, limits and meaning.
+
+The unit of a number is the end of its key: _s, _ms, _bytes, _percent. Nothing here reads anything.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from annotated_types import MaxLen, MinLen
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from couponry.config.addresses import check_socket_path, parse_listen, parse_mysql_dsn
+
+ENV_PREFIX = "COUPONRY_"
+NESTING = "__"
+
+
+def _valid_listen(text: str) -> str:
+    parse_listen(text)
+    return text
+
+
+def _valid_dsn(dsn: SecretStr) -> SecretStr:
+    parse_mysql_dsn(dsn.get_secret_value())
+    return dsn
+
+
+def _valid_redis_url(url: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(url.get_secret_value())
+        _ = parts.port
+    except ValueError:
+        raise ValueError("is not a URL: redis://host:6379/0") from None
+    if parts.scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    if parts.scheme == "unix":
+        check_socket_path(parts.path)
+    elif not parts.hostname:
+        raise ValueError("needs a host: redis://host:6379/0")
+    return url
+
+
+Listen = Annotated[str, AfterValidator(_valid_listen)]
+MySqlDsn = Annotated[SecretStr, AfterValidator(_valid_dsn)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_valid_redis_url)]
+
+_MIB = 1024 * 1024
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TlsSettings(_Section):
+    """TLS of the gRPC port. Without this section the port speaks plain text."""
+
+    certificate: Path = Field(description="PEM file with the certificate chain.")
+    key: Path = Field(description="PEM file with the private key.")
+    client_ca: Path | None = Field(
+        None,
+        description="PEM file with the authority of client certificates, which are then required.",
+    )
+
+
+class ServerSettings(_Section):
+    """The gRPC server."""
+
+    listen: Listen = Field(
+        "127.0.0.1:7700",
+        description="Address of the gRPC port, `HOST:PORT` or `unix:PATH`; port 0 is any free one.",
+    )
+    frontend: Literal["reference", "native"] = Field(
+        "reference",
+        description="What speaks HTTP/2: `reference` is grpc.aio on uvloop. "
+        "`native` is not part of this release and is refused.",
+    )
+    workers: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Processes that share the port; each has a loop and an L1 of its own.",
+    )
+    drain_timeout_s: int = Field(
+        20, ge=0, le=600, description="How long calls in progress may take after SIGTERM."
+    )
+    max_message_bytes: int = Field(
+        4 * _MIB,
+        ge=64 * 1024,
+        le=64 * _MIB,
+        description="The largest request; a larger one is RESOURCE_EXHAUSTED.",
+    )
+    max_concurrent_rpcs: int = Field(
+        10_000,
+        ge=1,
+        le=1_000_000,
+        description="Calls in progress in one worker; more are RESOURCE_EXHAUSTED.",
+    )
+    tls: TlsSettings | None = Field(None, description="")
+
+    @model_validator(mode="after")
+    def _frontend_exists(self) -> Self:
+        if self.frontend == "native":
+            raise ValueError("frontend: native is not part of this release; use reference")
+        return self
+
+
+class MySqlSettings(_Section):
+    """MySQL 8.0+ or MariaDB 10.6+: the truth."""
+
+    dsn: MySqlDsn = Field(
+        SecretStr("mysql://couponry@127.0.0.1:3306/couponry"),
+        description="`mysql://user:password@host:3306/database`, or with `?unix_socket=`; secret.",
+    )
+    pool_min: int = Field(2, ge=0, le=1000, description="Connections kept open by a worker.")
+    pool_max: int = Field(16, ge=1, le=1000, description="Connections of a worker at most.")
+    connect_timeout_s: int = Field(5, ge=1, le=60, description="How long a connect may take.")
+    lock_wait_timeout_s: int = Field(
+        3,
+        ge=1,
+        le=60,
+        description="`innodb_lock_wait_timeout` of a session: how long to wait for a row lock.",
+    )
+    wait_timeout_s: int = Field(
+        15,
+        ge=5,
+        le=3600,
+        description="`wait_timeout` of a session: how long a host that vanished may hold locks.",
+    )
+
+    @model_validator(mode="after")
+    def _pool_bounds(self) -> Self:
+        if self.pool_min > self.pool_max:
+            raise ValueError("pool_min must not be above pool_max")
+        return self
+
+
+class RedisSettings(_Section):
+    """Redis 6.2+. In production the two addresses are two instances: the sale's must not evict."""
+
+    cache: RedisUrl = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis of the cache (L2): `redis://`, `rediss://` or `unix://`; secret.",
+    )
+    sale: RedisUrl = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Redis of flash sales (`maxmemory-policy noeviction`, AOF on); secret.",
+    )
+    key_prefix: str = Field(
+        "",
+        max_length=64,
+        description="Put before every key, so that installations can share a Redis.",
+    )
+    pool_max: int = Field(
+        32, ge=1, le=1000, description="Connections of a worker to each address at most."
+    )
+    connect_timeout_s: int = Field(2, ge=1, le=60, description="How long a connect may take.")
+    command_timeout_s: int = Field(2, ge=1, le=60, description="How long an answer may take.")
+
+
+class CacheSettings(_Section):
+    """L1 in the worker, L2 in Redis. An answer is at most `l1_ttl_ms + l2_ttl_ms` old."""
+
+    l1_template_bytes: int = Field(
+        32 * _MIB, ge=0, le=1 << 36, description="Capacity of L1 for templates; 0 turns it off."
+    )
+    l1_activity_bytes: int = Field(
+        8 * _MIB, ge=0, le=1 << 36, description="Capacity of L1 for activities; 0 turns it off."
+    )
+    l1_user_bytes: int = Field(
+        64 * _MIB,
+        ge=0,
+        le=1 << 36,
+        description="Capacity of L1 for users' live coupons; 0 turns it off.",
+    )
+    l1_absence_bytes: int = Field(
+        4 * _MIB,
+        ge=0,
+        le=1 << 36,
+        description="Capacity of L1 for ids that do not exist; 0 turns it off.",
+    )
+    l1_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in L1.")
+    l2_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in Redis.")
+    absence_ttl_ms: int = Field(
+        250, ge=1, le=500, description="Longest life of a negative entry, in either layer."
+    )
+    jitter_percent: int = Field(
+        20,
+        ge=0,
+        le=50,
+        description="Share by which a life is cut at random, so that entries do not end at once.",
+    )
+
+
+class OrderSettings(_Section):
+    """Locking, using and returning coupons."""
+
+    lock_ttl_default_s: int = Field(
+        900, ge=1, le=604_800, description="How long a lock holds when the call names no time."
+    )
+    lock_ttl_max_s: int = Field(
+        86_400, ge=1, le=604_800, description="The longest lock that a call may ask for."
+    )
+    return_grace_default_s: int = Field(
+        0,
+        ge=0,
+        le=7_776_000,
+        description="How long a coupon that came back expired can be used; a template may say.",
+    )
+
+    @model_validator(mode="after")
+    def _ttl_bounds(self) -> Self:
+        if self.lock_ttl_default_s > self.lock_ttl_max_s:
+            raise ValueError("lock_ttl_default_s must not be above lock_ttl_max_s")
+        return self
+
+
+class StackingSettings(_Section):
+    """How many coupons stand on one order, where their templates say nothing."""
+
+    count_limit: int = Field(
+        5, ge=1, le=30, description="Coupons applied to one order (group `@count`)."
+    )
+    instant_limit: int = Field(
+        2, ge=0, le=30, description="INSTANT_OFF coupons of the default group."
+    )
+    free_shipping_limit: int = Field(
+        1, ge=0, le=30, description="FREE_SHIPPING coupons of the default group."
+    )
+    submitted_limit: int = Field(
+        30, ge=1, le=30, description="Coupons named in one call; more are INVALID_ARGUMENT."
+    )
+
+
+class FlashSaleSettings(_Section):
+    """Claims and what follows them."""
+
+    claims_per_script: int = Field(
+        256, ge=1, le=1000, description="Claims sent to Redis in one script."
+    )
+    scripts_in_flight: int = Field(
+        2, ge=1, le=64, description="Claim scripts of one activity under way in one worker."
+    )
+    persist_batch: int = Field(
+        500, ge=1, le=5000, description="Wins that the persister writes in one transaction."
+    )
+    trim_after_s: int = Field(
+        600,
+        ge=1,
+        le=86_400,
+        description="How long a persisted win stays in the outbox: MySQL may lose its commit.",
+    )
+    stock_age_ms: int = Field(
+        100, ge=1, le=1000, description="Age at which the stock shown by GetStock is read again."
+    )
+    watch_interval_ms: int = Field(
+        100, ge=10, le=10_000, description="Least time between two changes told by WatchStock."
+    )
+    fence_retry_ms: int = Field(
+        200,
+        ge=10,
+        le=10_000,
+        description="RetryInfo of a claim that meets an activity which is being fenced.",
+    )
+
+
+class JobSettings(_Section):
+    """Background work. Every worker does it; any number may."""
+
+    enabled: bool = Field(True, description="Whether this instance runs the background jobs.")
+    persister_interval_ms: int = Field(
+        20, ge=1, le=60_000, description="Pause of the persister when the outbox is empty."
+    )
+    adjuster_interval_ms: int = Field(
+        1000, ge=10, le=60_000, description="Pause between looks for adjustments that a crash left."
+    )
+    expirer_interval_ms: int = Field(
+        1000,
+        ge=10,
+        le=600_000,
+        description="Pause between tidying lapsed locks and expired coupons.",
+    )
+    expirer_batch: int = Field(
+        500, ge=1, le=10_000, description="Rows that the expirer moves in one transaction."
+    )
+    trim_interval_ms: int = Field(
+        5000, ge=10, le=600_000, description="Pause between trims of the outbox."
+    )
+    request_retention_s: int = Field(
+        172_800,
+        ge=86_400,
+        le=31_536_000,
+        description="How long answers are kept for repeated request ids.",
+    )
+    sweep_interval_s: int = Field(
+        60, ge=1, le=86_400, description="Pause between removals of old request answers."
+    )
+
+
+class MetricsSettings(_Section):
+    """Prometheus metrics over HTTP."""
+
+    listen: Listen | None = Field(
+        None, description="Address of the metrics page, `HOST:PORT`; absent: no page."
+    )
+
+
+class LogSettings(_Section):
+    """The log, on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="Least level written."
+    )
+    format: Literal["json", "console"] = Field(
+        "json", description="`json`: one object a line; `console`: for people."
+    )
+
+
+class DtmSettings(_Section):
+    """The DTM server, for TransactionService; its RPCs need this section."""
+
+    grpc: Annotated[str, MinLen(1), MaxLen(255)] = Field(
+        "127.0.0.1:36790", description="DTM's gRPC address."
+    )
+    http: Annotated[str, MinLen(1), MaxLen(255)] = Field(
+        "http://127.0.0.1:36789/api/dtmsvr", description="DTM's HTTP address, for queries."
+    )
+
+
+class Settings(BaseSettings):
+    """All settings. `load` reads them; the constructor takes values and looks at nothing else."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=NESTING,
+    )
+
+    server: ServerSettings = ServerSettings()
+    mysql: MySqlSettings = MySqlSettings()
+    redis: RedisSettings = RedisSettings()
+    cache: CacheSettings = CacheSettings()
+    orders: OrderSettings = OrderSettings()
+    stacking: StackingSettings = StackingSettings()
+    flash_sale: FlashSaleSettings = FlashSaleSettings()
+    jobs: JobSettings = JobSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    log: LogSettings = LogSettings()
+    dtm: DtmSettings | None = None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
