@@ -1,0 +1,1 @@
+"""MySQL, Redis and the layers over them. SQL and Redis commands live here and nowhere else."""

@@ -1,0 +1,1 @@
+"""Alembic's entry point; the service goes through `couponry.store.migrations` instead."""

@@ -1,0 +1,296 @@
+"""The connection to MySQL or MariaDB: a pool, transactions, and retries when the server picks a victim.
+
+Sessions are READ COMMITTED in UTC with short lock waits, so that a host that vanishes holds no row for long. Driver
+errors do not leave this module: a server that cannot be reached becomes `Unavailable`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import aiomysql
+import structlog
+from pymysql import err
+
+from couponry.clock import Clock
+from couponry.errors import Unavailable
+
+__all__ = ["DuplicateKey", "MySQL", "MySQLAddress", "Row", "Tx", "parse_dsn"]
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Args = Sequence[Any]
+
+_log = structlog.get_logger(__name__)
+
+_DUPLICATE_KEY: Final = 1062
+# Deadlock victim, lock wait timeout: the transaction is gone, the work may be tried again.
+_RETRYABLE: Final = frozenset({1213, 1205})
+# Too many connections, unknown host, refused, gone away, lost, shutdown in progress, read only, interrupted.
+_DOWN: Final = frozenset({1040, 1053, 1290, 1317, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
+_ATTEMPTS: Final = 8
+_MAX_STATEMENT_BYTES: Final = 1 << 20
+
+
+class DuplicateKey(Exception):
+    """A unique key has this value already; `key` is its name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.key = text.rsplit(" for key ", 1)[-1].strip("'\"").rsplit(".", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class MySQLAddress:
+    """Where the database is. `repr` does not show the password."""
+
+    host: str
+    port: int
+    user: str
+    database: str
+    unix_socket: str | None
+    password: str
+
+    def __repr__(self) -> str:
+        return f"MySQLAddress({self})"
+
+    def __str__(self) -> str:
+        place = f"unix:{self.unix_socket}" if self.unix_socket else f"{self.host}:{self.port}"
+        return f"{self.user}@{place}/{self.database}"
+
+
+def parse_dsn(dsn: str) -> MySQLAddress:
+    """Reads `mysql://user:password@host:3306/database?unix_socket=PATH`.
+
+    Raises ValueError that says which part is wrong, without the password.
+    """
+    parts = urlsplit(dsn)
+    if parts.scheme != "mysql":
+        raise ValueError("a MySQL DSN begins with mysql://")
+    database = unquote(parts.path.lstrip("/"))
+    if not database:
+        raise ValueError("a MySQL DSN ends with the name of a database")
+    options = parse_qs(parts.query)
+    unknown = set(options) - {"unix_socket"}
+    if unknown:
+        raise ValueError(f"a MySQL DSN takes unix_socket, not {', '.join(sorted(unknown))}")
+    return MySQLAddress(
+        host=parts.hostname or "127.0.0.1",
+        port=parts.port or 3306,
+        user=unquote(parts.username or "root"),
+        database=database,
+        unix_socket=options.get("unix_socket", [None])[0],
+        password=unquote(parts.password or ""),
+    )
+
+
+class Tx:
+    """One transaction, or one connection between statements. Rows are dicts by column name."""
+
+    def __init__(self, connection: aiomysql.Connection) -> None:
+        self._connection = connection
+
+    async def fetch_all(self, sql: str, args: Args = ()) -> list[Row]:
+        """All rows of a SELECT."""
+        async with self._connection.cursor(aiomysql.DictCursor) as cursor:
+            await cursor.execute(sql, args or None)
+            rows: list[Row] = list(await cursor.fetchall())
+            return rows
+
+    async def fetch_one(self, sql: str, args: Args = ()) -> Row | None:
+        """The first row of a SELECT, or None."""
+        async with self._connection.cursor(aiomysql.DictCursor) as cursor:
+            await cursor.execute(sql, args or None)
+            row: Row | None = await cursor.fetchone()
+            return row
+
+    async def execute(self, sql: str, args: Args = ()) -> int:
+        """Runs a statement; the number of rows that it changed."""
+        with _named_errors():
+            async with self._connection.cursor() as cursor:
+                await cursor.execute(sql, args or None)
+                return int(cursor.rowcount)
+
+    async def insert_id(self, sql: str, args: Args = ()) -> int:
+        """Runs a statement; the value of LAST_INSERT_ID that it set."""
+        async with self._connection.cursor() as cursor:
+            await cursor.execute(sql, args or None)
+            return int(cursor.lastrowid)
+
+    async def insert_rows(self, head: str, row: str, rows: Sequence[Args], tail: str = "") -> int:
+        """Multi-row INSERT: `head` up to VALUES, `row` a group of placeholders, `tail` what follows.
+
+        Statements are split below 1 MiB, inside the same transaction.
+        """
+        changed = 0
+        with _named_errors():
+            async with self._connection.cursor() as cursor:
+                for values in _statements(rows, lambda args: str(cursor.mogrify(row, args))):
+                    await cursor.execute(f"{head} {','.join(values)} {tail}")
+                    changed += int(cursor.rowcount)
+        return changed
+
+
+class MySQL:
+    """A pool of connections with the session settings that the design asks for."""
+
+    def __init__(self, pool: aiomysql.Pool, address: MySQLAddress, clock: Clock | None) -> None:
+        self._pool = pool
+        self._address = address
+        self._clock = clock
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        *,
+        pool_min: int = 1,
+        pool_max: int = 16,
+        connect_timeout_s: float = 5,
+        lock_wait_timeout_s: int = 3,
+        wait_timeout_s: int = 15,
+        session_clock: Clock | None = None,
+    ) -> "MySQL":
+        """Opens the pool. With `session_clock` the server's NOW() follows it (tests move time this way).
+
+        Raises Unavailable where the server does not answer.
+        """
+        address = parse_dsn(dsn)
+        target: dict[str, Any] = {
+            "user": address.user,
+            "password": address.password,
+            "db": address.database,
+            "charset": "utf8mb4",
+            "autocommit": True,
+            "connect_timeout": connect_timeout_s,
+        }
+        if address.unix_socket:
+            target["unix_socket"] = address.unix_socket
+        else:
+            target |= {"host": address.host, "port": address.port}
+        with _translated(address):
+            probe = await aiomysql.connect(**target)
+            try:
+                async with probe.cursor() as cursor:
+                    await cursor.execute("SHOW VARIABLES LIKE 'transaction_isolation'")
+                    isolation = "transaction_isolation" if await cursor.fetchone() else "tx_isolation"
+            finally:
+                probe.close()
+            pool = await aiomysql.create_pool(
+                minsize=pool_min,
+                maxsize=pool_max,
+                # Below wait_timeout, so that the server never closes a connection that is about to be used.
+                pool_recycle=max(1, wait_timeout_s * 2 // 3),
+                init_command=(
+                    f"SET SESSION {isolation}='READ-COMMITTED', time_zone='+00:00',"
+                    " sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+                    "NO_ENGINE_SUBSTITUTION',"
+                    f" innodb_lock_wait_timeout={lock_wait_timeout_s}, wait_timeout={wait_timeout_s}"
+                ),
+                **target,
+            )
+        return cls(pool, address, session_clock)
+
+    async def close(self) -> None:
+        """Closes every connection."""
+        self._pool.terminate()
+        await self._pool.wait_closed()
+
+    async def fetch_all(self, sql: str, args: Args = ()) -> list[Row]:
+        """All rows of a SELECT, outside a transaction."""
+        async with self._acquired() as tx:
+            return await tx.fetch_all(sql, args)
+
+    async def fetch_one(self, sql: str, args: Args = ()) -> Row | None:
+        """The first row of a SELECT, or None, outside a transaction."""
+        async with self._acquired() as tx:
+            return await tx.fetch_one(sql, args)
+
+    async def execute(self, sql: str, args: Args = ()) -> int:
+        """Runs and commits one statement; the number of rows that it changed."""
+        async with self._acquired() as tx:
+            return await tx.execute(sql, args)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """A transaction that commits at the end of the block and rolls back on any exception."""
+        async with self._acquired() as tx:
+            connection = tx._connection
+            await connection.begin()
+            try:
+                yield tx
+                await connection.commit()
+            except BaseException:
+                # A connection that was cancelled in mid-statement is closed already: the server rolls back.
+                if not connection.closed:
+                    try:
+                        await asyncio.shield(connection.rollback())
+                    except (err.Error, OSError, RuntimeError, asyncio.CancelledError):
+                        connection.close()
+                raise
+
+    async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:
+        """Runs `work` in a transaction; again when the server made it a deadlock's victim or a lock wait ran out.
+
+        `work` must be free of effects outside the transaction. Raises Unavailable when it never gets through.
+        """
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                async with self.transaction() as tx:
+                    return await work(tx)
+            except err.OperationalError as error:
+                if error.args[0] not in _RETRYABLE:
+                    raise
+                _log.info("transaction retried", attempt=attempt, code=error.args[0])
+        raise Unavailable("the database is too busy with these rows")
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Tx]:
+        with _translated(self._address):
+            async with self._pool.acquire() as connection:
+                if self._clock is not None:
+                    async with connection.cursor() as cursor:
+                        await cursor.execute("SET SESSION timestamp=%s", (f"{self._clock().timestamp():.3f}",))
+                yield Tx(connection)
+
+
+def _statements(rows: Sequence[Args], text_of: Callable[[Args], str]) -> Iterator[list[str]]:
+    values: list[str] = []
+    size = 0
+    for args in rows:
+        text = text_of(args)
+        if values and size + len(text) > _MAX_STATEMENT_BYTES:
+            yield values
+            values, size = [], 0
+        values.append(text)
+        size += len(text) + 1
+    if values:
+        yield values
+
+
+@contextmanager
+def _named_errors() -> Iterator[None]:
+    try:
+        yield
+    except err.IntegrityError as error:
+        if error.args[0] == _DUPLICATE_KEY:
+            raise DuplicateKey(str(error.args[1])) from error
+        raise
+
+
+@contextmanager
+def _translated(address: MySQLAddress) -> Iterator[None]:
+    try:
+        yield
+    except (err.OperationalError, err.InterfaceError, err.InternalError) as error:
+        code = error.args[0] if error.args else 0
+        if code in _DOWN or isinstance(error, err.InterfaceError):
+            _log.warning("database unavailable", address=str(address), code=code)
+            raise Unavailable("the database cannot be reached") from error
+        raise
+    except (OSError, asyncio.IncompleteReadError) as error:
+        _log.warning("database unavailable", address=str(address), error=type(error).__name__)
+        raise Unavailable("the database cannot be reached") from error
