@@ -1,12 +1,18 @@
 //! The extension module `couponry._core`: conversions and wiring only. What it converts to lives in the pure crates.
 //!
 //! Layout:
+//! - `cache`: L1
+//! - `codes`: coupon codes
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
+mod cache;
+mod codes;
 mod scripts;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    cache::register(module)?;
+    codes::register(module)?;
     scripts::register(module)
 }

@@ -1,0 +1,43 @@
+"""The extension module: conversions to the Rust crates under rust/. Checked against the module by stubtest."""
+
+from typing import final
+
+# Scripts (rust/core/src/scripts.rs)
+
+def lua_scripts() -> list[tuple[str, str]]:
+    """Every Redis script of lua/ as (name without ending, text)."""
+
+# L1 (rust/core/src/cache.rs)
+
+@final
+class L1:
+    """A TinyLFU cache a kind of entry; capacities in bytes by kind. KeyError for a kind that was not named."""
+
+    def __new__(cls, capacities: dict[str, int]) -> L1: ...
+    def get(self, kind: str, key: str, now_ms: int) -> bytes | None:
+        """The payload of an entry that may be served at `now_ms` (milliseconds since 1970)."""
+
+    def put(self, kind: str, key: str, payload: bytes, expires_at_ms: int) -> None:
+        """Stores an entry that is served while now < `expires_at_ms`."""
+
+    def invalidate(self, kind: str, key: str) -> None:
+        """Removes an entry."""
+
+    def clear(self) -> None:
+        """Removes every entry of every kind."""
+
+    def stats(self) -> dict[str, dict[str, int]]:
+        """By kind: hits, misses, stores, invalidations, entries, bytes."""
+
+# Coupon codes (rust/core/src/codes.rs)
+
+@final
+class CodeKey:
+    """The 16-byte key that turns coupon ids into codes. ValueError for another length."""
+
+    def __new__(cls, key: bytes) -> CodeKey: ...
+    def encode(self, coupon_id: int) -> str:
+        """The code, 12 characters without hyphens. ValueError for an id that is not below 2^53."""
+
+    def decode(self, typed: str) -> int | None:
+        """The id of a code as typed; None where it is malformed, fails its check or belongs to no id."""
