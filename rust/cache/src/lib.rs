@@ -18,6 +18,8 @@ const ENTRY_OVERHEAD: usize = 160;
 /// Milliseconds since 1970.
 pub type Millis = i64;
 
+type Key = Box<[u8]>;
+
 #[derive(Clone)]
 struct Entry {
     payload: Bytes,
@@ -26,7 +28,7 @@ struct Entry {
 
 /// One kind of entry.
 pub struct Cache {
-    entries: Moka<Box<[u8]>, Entry>,
+    entries: Moka<Key, Entry>,
     hits: AtomicU64,
     misses: AtomicU64,
     stores: AtomicU64,
@@ -49,7 +51,7 @@ impl Cache {
     pub fn new(capacity: u64) -> Self {
         let entries = Moka::builder()
             .max_capacity(capacity)
-            .weigher(|key: &Box<[u8]>, entry: &Entry| {
+            .weigher(|key: &Key, entry: &Entry| {
                 u32::try_from(key.len() + entry.payload.len() + ENTRY_OVERHEAD).unwrap_or(u32::MAX)
             })
             .build();
