@@ -82,9 +82,7 @@ class ServerSettings(_Section):
         le=64,
         description="Processes that share the port; each has a loop and an L1 of its own.",
     )
-    drain_timeout_s: int = Field(
-        20, ge=0, le=600, description="How long calls in progress may take after SIGTERM."
-    )
+    drain_timeout_s: int = Field(20, ge=0, le=600, description="How long calls in progress may take after SIGTERM.")
     max_message_bytes: int = Field(
         4 * _MIB,
         ge=64 * 1024,
@@ -152,9 +150,7 @@ class RedisSettings(_Section):
         max_length=64,
         description="Put before every key, so that installations can share a Redis.",
     )
-    pool_max: int = Field(
-        32, ge=1, le=1000, description="Connections of a worker to each address at most."
-    )
+    pool_max: int = Field(32, ge=1, le=1000, description="Connections of a worker to each address at most.")
     connect_timeout_s: int = Field(2, ge=1, le=60, description="How long a connect may take.")
     command_timeout_s: int = Field(2, ge=1, le=60, description="How long an answer may take.")
 
@@ -182,9 +178,7 @@ class CacheSettings(_Section):
     )
     l1_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in L1.")
     l2_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in Redis.")
-    absence_ttl_ms: int = Field(
-        250, ge=1, le=500, description="Longest life of a negative entry, in either layer."
-    )
+    absence_ttl_ms: int = Field(250, ge=1, le=500, description="Longest life of a negative entry, in either layer.")
     jitter_percent: int = Field(
         20,
         ge=0,
@@ -199,9 +193,7 @@ class OrderSettings(_Section):
     lock_ttl_default_s: int = Field(
         900, ge=1, le=604_800, description="How long a lock holds when the call names no time."
     )
-    lock_ttl_max_s: int = Field(
-        86_400, ge=1, le=604_800, description="The longest lock that a call may ask for."
-    )
+    lock_ttl_max_s: int = Field(86_400, ge=1, le=604_800, description="The longest lock that a call may ask for.")
     return_grace_default_s: int = Field(
         0,
         ge=0,
@@ -219,41 +211,25 @@ class OrderSettings(_Section):
 class StackingSettings(_Section):
     """How many coupons stand on one order, where their templates say nothing."""
 
-    count_limit: int = Field(
-        5, ge=1, le=30, description="Coupons applied to one order (group `@count`)."
-    )
-    instant_limit: int = Field(
-        2, ge=0, le=30, description="INSTANT_OFF coupons of the default group."
-    )
-    free_shipping_limit: int = Field(
-        1, ge=0, le=30, description="FREE_SHIPPING coupons of the default group."
-    )
-    submitted_limit: int = Field(
-        30, ge=1, le=30, description="Coupons named in one call; more are INVALID_ARGUMENT."
-    )
+    count_limit: int = Field(5, ge=1, le=30, description="Coupons applied to one order (group `@count`).")
+    instant_limit: int = Field(2, ge=0, le=30, description="INSTANT_OFF coupons of the default group.")
+    free_shipping_limit: int = Field(1, ge=0, le=30, description="FREE_SHIPPING coupons of the default group.")
+    submitted_limit: int = Field(30, ge=1, le=30, description="Coupons named in one call; more are INVALID_ARGUMENT.")
 
 
 class FlashSaleSettings(_Section):
     """Claims and what follows them."""
 
-    claims_per_script: int = Field(
-        256, ge=1, le=1000, description="Claims sent to Redis in one script."
-    )
-    scripts_in_flight: int = Field(
-        2, ge=1, le=64, description="Claim scripts of one activity under way in one worker."
-    )
-    persist_batch: int = Field(
-        500, ge=1, le=5000, description="Wins that the persister writes in one transaction."
-    )
+    claims_per_script: int = Field(256, ge=1, le=1000, description="Claims sent to Redis in one script.")
+    scripts_in_flight: int = Field(2, ge=1, le=64, description="Claim scripts of one activity under way in one worker.")
+    persist_batch: int = Field(500, ge=1, le=5000, description="Wins that the persister writes in one transaction.")
     trim_after_s: int = Field(
         600,
         ge=1,
         le=86_400,
         description="How long a persisted win stays in the outbox: MySQL may lose its commit.",
     )
-    stock_age_ms: int = Field(
-        100, ge=1, le=1000, description="Age at which the stock shown by GetStock is read again."
-    )
+    stock_age_ms: int = Field(100, ge=1, le=1000, description="Age at which the stock shown by GetStock is read again.")
     watch_interval_ms: int = Field(
         100, ge=10, le=10_000, description="Least time between two changes told by WatchStock."
     )
@@ -281,48 +257,34 @@ class JobSettings(_Section):
         le=600_000,
         description="Pause between tidying lapsed locks and expired coupons.",
     )
-    expirer_batch: int = Field(
-        500, ge=1, le=10_000, description="Rows that the expirer moves in one transaction."
-    )
-    trim_interval_ms: int = Field(
-        5000, ge=10, le=600_000, description="Pause between trims of the outbox."
-    )
+    expirer_batch: int = Field(500, ge=1, le=10_000, description="Rows that the expirer moves in one transaction.")
+    trim_interval_ms: int = Field(5000, ge=10, le=600_000, description="Pause between trims of the outbox.")
     request_retention_s: int = Field(
         172_800,
         ge=86_400,
         le=31_536_000,
         description="How long answers are kept for repeated request ids.",
     )
-    sweep_interval_s: int = Field(
-        60, ge=1, le=86_400, description="Pause between removals of old request answers."
-    )
+    sweep_interval_s: int = Field(60, ge=1, le=86_400, description="Pause between removals of old request answers.")
 
 
 class MetricsSettings(_Section):
     """Prometheus metrics over HTTP."""
 
-    listen: Listen | None = Field(
-        None, description="Address of the metrics page, `HOST:PORT`; absent: no page."
-    )
+    listen: Listen | None = Field(None, description="Address of the metrics page, `HOST:PORT`; absent: no page.")
 
 
 class LogSettings(_Section):
     """The log, on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least level written."
-    )
-    format: Literal["json", "console"] = Field(
-        "json", description="`json`: one object a line; `console`: for people."
-    )
+    level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level written.")
+    format: Literal["json", "console"] = Field("json", description="`json`: one object a line; `console`: for people.")
 
 
 class DtmSettings(_Section):
     """The DTM server, for TransactionService; its RPCs need this section."""
 
-    grpc: Annotated[str, MinLen(1), MaxLen(255)] = Field(
-        "127.0.0.1:36790", description="DTM's gRPC address."
-    )
+    grpc: Annotated[str, MinLen(1), MaxLen(255)] = Field("127.0.0.1:36790", description="DTM's gRPC address.")
     http: Annotated[str, MinLen(1), MaxLen(255)] = Field(
         "http://127.0.0.1:36789/api/dtmsvr", description="DTM's HTTP address, for queries."
     )
