@@ -1,0 +1,1 @@
+"""Front ends: what carries gRPC calls to the servicers. Both have the interface of `grpc.aio.Server`."""

@@ -93,6 +93,23 @@ class Tx:
     def __init__(self, connection: aiomysql.Connection) -> None:
         self._connection = connection
 
+    async def begin(self) -> None:
+        """Starts a transaction on the connection."""
+        await self._connection.begin()
+
+    async def commit(self) -> None:
+        """Commits it."""
+        await self._connection.commit()
+
+    async def roll_back(self) -> None:
+        """Rolls it back, or closes the connection where that is not possible: then the server does."""
+        # A connection that was cancelled in mid-statement is closed already.
+        if not self._connection.closed:
+            try:
+                await asyncio.shield(self._connection.rollback())
+            except (err.Error, OSError, RuntimeError, asyncio.CancelledError):
+                self._connection.close()
+
     async def fetch_all(self, sql: str, args: Args = ()) -> list[Row]:
         """All rows of a SELECT."""
         async with self._connection.cursor(aiomysql.DictCursor) as cursor:
@@ -218,18 +235,12 @@ class MySQL:
     async def transaction(self) -> AsyncIterator[Tx]:
         """A transaction that commits at the end of the block and rolls back on any exception."""
         async with self._acquired() as tx:
-            connection = tx._connection
-            await connection.begin()
+            await tx.begin()
             try:
                 yield tx
-                await connection.commit()
+                await tx.commit()
             except BaseException:
-                # A connection that was cancelled in mid-statement is closed already: the server rolls back.
-                if not connection.closed:
-                    try:
-                        await asyncio.shield(connection.rollback())
-                    except (err.Error, OSError, RuntimeError, asyncio.CancelledError):
-                        connection.close()
+                await tx.roll_back()
                 raise
 
     async def run(self, work: Callable[[Tx], Awaitable[T]]) -> T:

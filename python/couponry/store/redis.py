@@ -6,12 +6,12 @@ leave this module: a server that cannot be reached becomes `Unavailable`.
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import redis.asyncio as redis_asyncio
 import structlog
+from redis import exceptions
 from redis.commands.core import AsyncScript
-from redis.exceptions import AuthenticationError, BusyLoadingError, ConnectionError, ReadOnlyError, TimeoutError
 
 from couponry._core import lua_scripts
 from couponry.errors import Unavailable
@@ -19,6 +19,14 @@ from couponry.errors import Unavailable
 __all__ = ["Redis"]
 
 _log = structlog.get_logger(__name__)
+
+# A refused connection, a lost one, a server that is loading, a replica, a wrong password.
+_DOWN: Final = (
+    exceptions.ConnectionError,
+    exceptions.TimeoutError,
+    exceptions.ReadOnlyError,
+    OSError,
+)
 
 
 class Redis:
@@ -47,7 +55,7 @@ class Redis:
         """Turns the driver's connection errors into Unavailable."""
         try:
             yield
-        except (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, AuthenticationError, OSError) as error:
+        except _DOWN as error:
             _log.warning("redis unavailable", error=type(error).__name__)
             raise Unavailable("Redis cannot be reached") from error
 

@@ -1,0 +1,67 @@
+"""What every RPC goes through: unknown enum numbers are refused at the door, errors become statuses, and an unexpected
+one becomes INTERNAL with an id that also stands in the log, and nothing else of it.
+"""
+
+import asyncio
+import functools
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+import structlog
+from google.protobuf.message import Message
+
+from couponry.errors import CouponryError
+from couponry.servicers.status import grpc_status
+from couponry.validation import Violations, refuse_unknown_enums
+
+__all__ = ["caller_of", "rpc"]
+
+_log = structlog.get_logger(__name__)
+
+CALLER_KEY = "couponry-caller"
+
+Request = TypeVar("Request", bound=Message)
+Response = TypeVar("Response", bound=Message)
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+def rpc(
+    method: Callable[[Any, Request, Context], Awaitable[Response]],
+) -> Callable[[Any, Request, Context], Awaitable[Response]]:
+    """Wraps a unary method of a servicer."""
+
+    @functools.wraps(method)
+    async def call(servicer: Any, request: Request, context: Context) -> Response:
+        try:
+            refuse_unknown_enums(request)
+            return await method(servicer, request, context)
+        except CouponryError as error:
+            request_id = secrets.token_hex(8)
+            _log.info("refused", method=method.__name__, reason=error.reason, request=request_id)
+            await context.abort_with_status(grpc_status(error, request_id))
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            if isinstance(error, grpc.aio.AbortError):
+                raise
+            request_id = secrets.token_hex(8)
+            _log.exception("failed", method=method.__name__, request=request_id)
+            await context.abort_with_status(grpc_status(CouponryError("internal error"), request_id))
+        raise AssertionError("abort does not return")
+
+    return call
+
+
+def caller_of(context: Context) -> str:
+    """Who makes an admin call, as the metadata `couponry-caller` says; empty where it says nothing."""
+    for key, value in context.invocation_metadata() or ():
+        if key == CALLER_KEY:
+            text = value if isinstance(value, str) else value.decode("utf-8", "replace")
+            violations = Violations()
+            violations.request_id(f"metadata {CALLER_KEY}", text)
+            violations.raise_if_any()
+            return text
+    return ""
