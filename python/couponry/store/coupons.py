@@ -1,0 +1,152 @@
+"""The statements of users' coupons. A coupon is found by its owner first: PRIMARY KEY (user_id, id).
+
+`status` is what was written last; the state that callers see follows from time (coupons/messages.py).
+"""
+
+# ruff: noqa: S608 - statements are put together from the constants of this module, never from values
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from couponry.store.mysql import MySQL, Row, Tx
+
+__all__ = [
+    "NewCoupon",
+    "count_receipts",
+    "insert_coupons",
+    "list_coupons",
+    "revoke",
+    "select_coupons",
+    "select_live",
+]
+
+_COLUMNS: Final = (
+    "user_id, id, template_id, source, status, valid_from, valid_until, received_at, order_id, attempt,"
+    " locked_until, used_at, activity_id, version"
+)
+
+SELECT_COUPONS: Final = (
+    f"SELECT {_COLUMNS}, UTC_TIMESTAMP(3) AS now FROM user_coupons WHERE user_id = %s AND id IN %s ORDER BY id"
+)
+LOCK_COUPONS: Final = f"{SELECT_COUPONS} FOR UPDATE"
+SELECT_LIVE: Final = (
+    f"SELECT {_COLUMNS} FROM user_coupons WHERE user_id IN %s AND status IN (1, 2) ORDER BY user_id, id"
+)
+_LIST: Final = (
+    f"SELECT {_COLUMNS}, UTC_TIMESTAMP(3) AS now FROM user_coupons WHERE user_id = %s AND id < %s"
+    "{states} ORDER BY id DESC LIMIT %s"
+)
+# What a row reads as now: a lock that lapsed is no lock, and what is past its end is expired.
+_READS_AS: Final = {
+    1: "status IN (1, 2) AND NOT (status = 2 AND locked_until > UTC_TIMESTAMP(3)) AND valid_until > UTC_TIMESTAMP(3)",
+    2: "status = 2 AND locked_until > UTC_TIMESTAMP(3)",
+    3: "status = 3",
+    4: (
+        "status = 4 OR (status IN (1, 2) AND NOT (status = 2 AND locked_until > UTC_TIMESTAMP(3))"
+        " AND valid_until <= UTC_TIMESTAMP(3))"
+    ),
+    5: "status = 5",
+}
+COUNT_RECEIPTS: Final = (
+    "SELECT user_id, COUNT(*) AS receipts FROM user_coupons"
+    " WHERE template_id = %s AND user_id IN %s AND source IN (1, 2) GROUP BY user_id"
+)
+_INSERT_HEAD: Final = (
+    "INSERT INTO user_coupons"
+    " (user_id, id, template_id, source, status, valid_from, valid_until, received_at, version) VALUES"
+)
+_INSERT_ROW: Final = "(%s, %s, %s, %s, 1, %s, %s, %s, 1)"
+REVOKE: Final = (
+    "UPDATE user_coupons SET status = 5, order_id = NULL, attempt = NULL, locked_until = NULL, version = version + 1"
+    " WHERE user_id = %s AND id = %s AND (status IN (1, 4) OR (status = 2 AND locked_until <= UTC_TIMESTAMP(3)))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewCoupon:
+    """A coupon about to be given. Times are naive UTC, as SQL has them."""
+
+    user_id: str
+    coupon_id: int
+    template_id: int
+    source: int
+    valid_from: datetime
+    valid_until: datetime
+    received_at: datetime
+
+    def as_row(self) -> Row:
+        """The row as a SELECT will give it."""
+        return {
+            "user_id": self.user_id.encode(),
+            "id": self.coupon_id,
+            "template_id": self.template_id,
+            "source": self.source,
+            "status": 1,
+            "valid_from": self.valid_from,
+            "valid_until": self.valid_until,
+            "received_at": self.received_at,
+            "order_id": None,
+            "attempt": None,
+            "locked_until": None,
+            "used_at": None,
+            "activity_id": None,
+            "version": 1,
+        }
+
+
+async def select_coupons(tx: Tx | MySQL, user_id: str, ids: Iterable[int], *, for_update: bool = False) -> list[Row]:
+    """The user's coupons of these ids, in id order, with the database's clock as `now`; others' are not found."""
+    wanted = tuple(ids)
+    if not wanted:
+        return []
+    return await tx.fetch_all(LOCK_COUPONS if for_update else SELECT_COUPONS, (user_id.encode(), wanted))
+
+
+async def select_live(tx: Tx | MySQL, user_ids: Sequence[str]) -> list[Row]:
+    """UNUSED and LOCKED coupons of these users, by user and id."""
+    return await tx.fetch_all(SELECT_LIVE, (tuple(user.encode() for user in user_ids),)) if user_ids else []
+
+
+def list_statement(states: Iterable[int]) -> str:
+    """The statement of `list_coupons` for these states; none is all."""
+    conditions = [f"({_READS_AS[state]})" for state in sorted(set(states))]
+    return _LIST.format(states=f" AND ({' OR '.join(conditions)})" if conditions else "")
+
+
+async def list_coupons(mysql: MySQL, user_id: str, *, below_id: int, states: Iterable[int], limit: int) -> list[Row]:
+    """The user's coupons below an id, the highest first, that read as one of `states` by the database's clock."""
+    return await mysql.fetch_all(list_statement(states), (user_id.encode(), below_id, limit))
+
+
+async def count_receipts(tx: Tx, template_id: int, user_ids: Iterable[str]) -> dict[str, int]:
+    """How many coupons of the template each user received or was granted, whatever became of them."""
+    wanted = tuple({user.encode() for user in user_ids})
+    if not wanted:
+        return {}
+    rows = await tx.fetch_all(COUNT_RECEIPTS, (template_id, wanted))
+    return {row["user_id"].decode(): row["receipts"] for row in rows}
+
+
+async def insert_coupons(tx: Tx, coupons: Sequence[NewCoupon]) -> None:
+    """Gives coupons: UNUSED, of version 1."""
+    rows: list[tuple[Any, ...]] = [
+        (
+            coupon.user_id.encode(),
+            coupon.coupon_id,
+            coupon.template_id,
+            coupon.source,
+            coupon.valid_from,
+            coupon.valid_until,
+            coupon.received_at,
+        )
+        for coupon in coupons
+    ]
+    if rows:
+        await tx.insert_rows(_INSERT_HEAD, _INSERT_ROW, rows)
+
+
+async def revoke(tx: Tx, user_id: str, coupon_id: int) -> int:
+    """Revokes a coupon that is neither used nor locked; the number of rows changed."""
+    return await tx.execute(REVOKE, (user_id.encode(), coupon_id))
