@@ -128,7 +128,7 @@ def refusal_of(error: grpc.aio.AioRpcError) -> Refusal:
     return Refusal(error.code(), reason, error.details() or "", metadata, violations, retry_after_s)
 
 
-class _Defaults(grpc.aio.UnaryUnaryClientInterceptor):  # type: ignore[type-arg]
+class _Defaults(grpc.aio.UnaryUnaryClientInterceptor):
     """Gives a call its deadline and its request id."""
 
     def __init__(self, timeout_s: float) -> None:

@@ -67,7 +67,7 @@ class JobRunner:
             except Unavailable as error:
                 failures += 1
                 _log.warning("job waits for a store", job=job.name, text=error.text)
-            except Exception:
+            except Exception:  # noqa: BLE001 - a job that fails must not end the worker
                 failures += 1
                 _log.exception("job failed", job=job.name)
             if failures or done == 0:

@@ -7,18 +7,17 @@ errors do not leave this module: a server that cannot be reached becomes `Unavai
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import aiomysql
 import structlog
 from pymysql import err
 
 from couponry.clock import Clock
+from couponry.config import MySqlAddress, MySqlSettings, parse_mysql_dsn
 from couponry.errors import Unavailable
 
-__all__ = ["DuplicateKey", "MySQL", "MySQLAddress", "Row", "Tx", "parse_dsn"]
+__all__ = ["DuplicateKey", "MySQL", "Row", "Tx"]
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -41,50 +40,6 @@ class DuplicateKey(Exception):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.key = text.rsplit(" for key ", 1)[-1].strip("'\"").rsplit(".", 1)[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class MySQLAddress:
-    """Where the database is. `repr` does not show the password."""
-
-    host: str
-    port: int
-    user: str
-    database: str
-    unix_socket: str | None
-    password: str
-
-    def __repr__(self) -> str:
-        return f"MySQLAddress({self})"
-
-    def __str__(self) -> str:
-        place = f"unix:{self.unix_socket}" if self.unix_socket else f"{self.host}:{self.port}"
-        return f"{self.user}@{place}/{self.database}"
-
-
-def parse_dsn(dsn: str) -> MySQLAddress:
-    """Reads `mysql://user:password@host:3306/database?unix_socket=PATH`.
-
-    Raises ValueError that says which part is wrong, without the password.
-    """
-    parts = urlsplit(dsn)
-    if parts.scheme != "mysql":
-        raise ValueError("a MySQL DSN begins with mysql://")
-    database = unquote(parts.path.lstrip("/"))
-    if not database:
-        raise ValueError("a MySQL DSN ends with the name of a database")
-    options = parse_qs(parts.query)
-    unknown = set(options) - {"unix_socket"}
-    if unknown:
-        raise ValueError(f"a MySQL DSN takes unix_socket, not {', '.join(sorted(unknown))}")
-    return MySQLAddress(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        database=database,
-        unix_socket=options.get("unix_socket", [None])[0],
-        password=unquote(parts.password or ""),
-    )
 
 
 class Tx:
@@ -154,7 +109,7 @@ class Tx:
 class MySQL:
     """A pool of connections with the session settings that the design asks for."""
 
-    def __init__(self, pool: aiomysql.Pool, address: MySQLAddress, clock: Clock | None) -> None:
+    def __init__(self, pool: aiomysql.Pool, address: MySqlAddress, clock: Clock | None) -> None:
         self._pool = pool
         self._address = address
         self._clock = clock
@@ -162,27 +117,22 @@ class MySQL:
     @classmethod
     async def connect(
         cls,
-        dsn: str,
+        settings: MySqlSettings,
         *,
-        pool_min: int = 1,
-        pool_max: int = 16,
-        connect_timeout_s: float = 5,
-        lock_wait_timeout_s: int = 3,
-        wait_timeout_s: int = 15,
         session_clock: Clock | None = None,
     ) -> "MySQL":
         """Opens the pool. With `session_clock` the server's NOW() follows it (tests move time this way).
 
         Raises Unavailable where the server does not answer.
         """
-        address = parse_dsn(dsn)
+        address = parse_mysql_dsn(settings.dsn.get_secret_value())
         target: dict[str, Any] = {
             "user": address.user,
             "password": address.password,
             "db": address.database,
             "charset": "utf8mb4",
             "autocommit": True,
-            "connect_timeout": connect_timeout_s,
+            "connect_timeout": settings.connect_timeout_s,
         }
         if address.unix_socket:
             target["unix_socket"] = address.unix_socket
@@ -197,15 +147,16 @@ class MySQL:
             finally:
                 probe.close()
             pool = await aiomysql.create_pool(
-                minsize=pool_min,
-                maxsize=pool_max,
+                minsize=settings.pool_min,
+                maxsize=settings.pool_max,
                 # Below wait_timeout, so that the server never closes a connection that is about to be used.
-                pool_recycle=max(1, wait_timeout_s * 2 // 3),
+                pool_recycle=max(1, settings.wait_timeout_s * 2 // 3),
                 init_command=(
                     f"SET SESSION {isolation}='READ-COMMITTED', time_zone='+00:00',"
                     " sql_mode='STRICT_ALL_TABLES,NO_ZERO_DATE,NO_ZERO_IN_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
                     "NO_ENGINE_SUBSTITUTION',"
-                    f" innodb_lock_wait_timeout={lock_wait_timeout_s}, wait_timeout={wait_timeout_s}"
+                    f" innodb_lock_wait_timeout={settings.lock_wait_timeout_s},"
+                    f" wait_timeout={settings.wait_timeout_s}"
                 ),
                 **target,
             )
@@ -293,7 +244,7 @@ def _named_errors() -> Iterator[None]:
 
 
 @contextmanager
-def _translated(address: MySQLAddress) -> Iterator[None]:
+def _translated(address: MySqlAddress) -> Iterator[None]:
     try:
         yield
     except (err.OperationalError, err.InterfaceError, err.InternalError) as error:

@@ -14,6 +14,7 @@ from redis import exceptions
 from redis.commands.core import AsyncScript
 
 from couponry._core import lua_scripts
+from couponry.config import RedisSettings
 from couponry.errors import Unavailable
 
 __all__ = ["Redis"]
@@ -30,13 +31,19 @@ _DOWN: Final = (
 
 
 class Redis:
-    """One Redis address. `prefix` goes before every key (tests share a server this way); `key` puts it there."""
+    """One of the two Redis addresses, `url`. `key` puts the prefix of the settings before a key."""
 
-    def __init__(self, url: str, *, prefix: str = "", timeout_s: float = 5) -> None:
-        self._client: redis_asyncio.Redis = redis_asyncio.Redis.from_url(
-            url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, decode_responses=False
+    def __init__(self, url: str, settings: RedisSettings) -> None:
+        # A caller who finds every connection busy waits for one.
+        pool = redis_asyncio.BlockingConnectionPool.from_url(
+            url,
+            max_connections=settings.pool_max,
+            timeout=settings.command_timeout_s,
+            socket_timeout=settings.command_timeout_s,
+            socket_connect_timeout=settings.connect_timeout_s,
         )
-        self._prefix = prefix
+        self._client: redis_asyncio.Redis = redis_asyncio.Redis.from_pool(pool)
+        self._prefix = settings.key_prefix
         self._scripts: dict[str, AsyncScript] = {
             name: self._client.register_script(text) for name, text in lua_scripts()
         }

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
 
-from couponry.store.mysql import parse_dsn
+from couponry.config import parse_mysql_dsn
 
 __all__ = ["pending", "upgrade"]
 
@@ -56,7 +56,7 @@ def _script() -> ScriptDirectory:
 
 
 def _engine(dsn: str) -> Engine:
-    address = parse_dsn(dsn)
+    address = parse_mysql_dsn(dsn)
     query = {"charset": "utf8mb4"}
     if address.unix_socket:
         query["unix_socket"] = address.unix_socket
