@@ -15,6 +15,8 @@ from typing import Protocol
 
 import pymysql
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from couponry.devstack.errors import DevStackError, log_tail
 from couponry.devstack.layout import Layout
@@ -235,7 +237,9 @@ class Redis:
 
     def version(self) -> str | None:
         """The version, or None if the server does not answer (or still loads its data)."""
-        client = redis.Redis(unix_socket_path=str(self.layout.socket(self.name)), socket_timeout=10)
+        client = redis.Redis(
+            unix_socket_path=str(self.layout.socket(self.name)), socket_timeout=10, retry=Retry(NoBackoff(), 0)
+        )
         try:
             client.ping()
             said = client.info("server")["redis_version"]
