@@ -146,8 +146,8 @@ def test_a_fingerprint_does_not_see_the_request_id_and_sees_everything_else() ->
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=6))
 def test_a_fingerprint_does_not_depend_on_the_order_of_a_map(entries: dict[str, str]) -> None:
     forwards, backwards = template_pb2.CreateTemplateRequest(), template_pb2.CreateTemplateRequest()
-    for key in entries:
-        forwards.spec.metadata[key] = entries[key]
-    for key in reversed(entries):
-        backwards.spec.metadata[key] = entries[key]
+    for key, entry in entries.items():
+        forwards.spec.metadata[key] = entry
+    for key, entry in reversed(entries.items()):
+        backwards.spec.metadata[key] = entry
     assert fingerprint(forwards) == fingerprint(backwards)

@@ -27,7 +27,7 @@ def test_each_error_has_its_code_and_a_reason_of_the_contract(
     info = error_details_pb2.ErrorInfo()
     assert status_of(error, "id").details[0].Unpack(info)
     assert info.domain == DOMAIN
-    assert f"REASON_{info.reason}" in reason_pb2.Reason.keys()
+    assert f"REASON_{info.reason}" in reason_pb2.Reason.DESCRIPTOR.values_by_name
     assert info.metadata["request"] == "id"
 
 
