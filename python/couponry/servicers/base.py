@@ -40,7 +40,7 @@ def rpc(
             return await method(servicer, request, context)
         except CouponryError as error:
             request_id = secrets.token_hex(8)
-            _log.info("refused", method=method.__name__, reason=error.reason, request=request_id)
+            _log.info("refused", method=method.__name__, reason=error.reason, request_id=request_id)
             await context.abort_with_status(grpc_status(error, request_id))
         except asyncio.CancelledError:
             raise
@@ -48,7 +48,7 @@ def rpc(
             if isinstance(error, grpc.aio.AbortError):
                 raise
             request_id = secrets.token_hex(8)
-            _log.exception("failed", method=method.__name__, request=request_id)
+            _log.exception("failed", method=method.__name__, request_id=request_id)
             await context.abort_with_status(grpc_status(CouponryError("internal error"), request_id))
         raise AssertionError("abort does not return")
 

@@ -51,7 +51,7 @@ def code_of(error: CouponryError) -> grpc.StatusCode:
 def status_of(error: CouponryError, request_id: str) -> status_pb2.Status:
     """google.rpc.Status with ErrorInfo, and field violations and RetryInfo where there are any."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
-    info.metadata["request"] = request_id
+    info.metadata["request_id"] = request_id
     details: list[Message] = [info]
     if isinstance(error, InvalidArgument):
         details.append(_bad_request(error.violations))

@@ -28,7 +28,7 @@ def test_each_error_has_its_code_and_a_reason_of_the_contract(
     assert status_of(error, "id").details[0].Unpack(info)
     assert info.domain == DOMAIN
     assert f"REASON_{info.reason}" in reason_pb2.Reason.DESCRIPTOR.values_by_name
-    assert info.metadata["request"] == "id"
+    assert info.metadata["request_id"] == "id"
 
 
 def test_every_error_of_the_tree_is_in_the_table() -> None:
