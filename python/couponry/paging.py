@@ -10,13 +10,25 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from google.protobuf.message import Message
+
 from couponry.errors import InvalidArgument
 
-__all__ = ["decode", "encode"]
+__all__ = ["decode", "encode", "query_of"]
 
 _FIELD: Final = "page_token"
 _MAX_CHARS: Final = 1024
 _INT64: Final = range(-(2**63), 2**63)
+
+
+def query_of(request: Message) -> str:
+    """What a list request asks for, whichever of its pages: pages of another size continue the same query."""
+    query = type(request)()
+    query.CopyFrom(request)
+    for field in ("page_size", "page_token"):
+        query.ClearField(field)
+    digest = hashlib.blake2b(query.SerializeToString(deterministic=True), digest_size=16).hexdigest()
+    return f"{request.DESCRIPTOR.name} {digest}"
 
 
 def encode(query: str, position: Sequence[int | str]) -> str:

@@ -3,8 +3,6 @@
 `status` is what was written last; the state that callers see follows from time (coupons/messages.py).
 """
 
-# ruff: noqa: S608 - statements are put together from the constants of this module, never from values
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

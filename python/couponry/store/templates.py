@@ -4,8 +4,6 @@ Whoever changes a template, or gives its coupons, holds its row of template_coun
 that lock stays as it is until the commit, and the templates row itself needs no lock.
 """
 
-# ruff: noqa: S608 - statements are put together from the constants of this module, never from values
-
 from collections.abc import Sequence
 from typing import Any, Final
 
