@@ -1,1 +1,36 @@
-//! discount
+//! What coupons take off a cart: (cart, coupons, rules, now) in, a decision out.
+//!
+//! Pure: no I/O, no clock, no Python, the same answer on every machine. Amounts are `i64` in minor units, intermediate
+//! products are 128 bits wide. The contract is docs/discounts.md.
+//!
+//! Layout:
+//! - `violation`: what is wrong with an input, as (field, text)
+//! - `cart`, `terms`, `scope`, `coupon`, `rules`: the inputs; each is checked once, by its `new`
+//! - `refusal`: why a coupon is left out
+//! - `offer`: one coupon against the cart as sent, before any other coupon: is it eligible, what does it promise
+//! - `tally`: what is left to pay while coupons are applied one after another; floors, caps, budgets, stacking
+//! - `split`: largest-remainder allocation, over lines, shipments and units alike
+//! - `units`: the units of one line, as runs of equal net
+//! - `decision`: `apply_given`, which puts the above in order, and its answer
+mod cart;
+mod coupon;
+mod decision;
+mod offer;
+mod refusal;
+mod rules;
+mod scope;
+mod split;
+mod tally;
+mod terms;
+mod units;
+mod violation;
+
+pub use cart::{Cart, CartSpec, Currency, Line, MAX_LINES, MAX_QUANTITY, MAX_SHIPMENTS, Shipment};
+pub use coupon::{Coupon, CouponSpec, Refused, State, Submitted};
+pub use decision::{Applied, Decision, Hint, LineReceipt, LineShare, Rejected, ShipmentReceipt, apply_given};
+pub use refusal::Refusal;
+pub use rules::{MAX_SUBMITTED, Rules, RulesSpec};
+pub use scope::ScopeSpec;
+pub use terms::{Class, Kind, Overshoot, Repeat, Terms, TermsSpec, Tier};
+pub use units::UnitRun;
+pub use violation::{Violation, Violations};

@@ -1,0 +1,105 @@
+//! What is submitted: coupons with their terms, and coupons that were refused before the calculation.
+use std::sync::Arc;
+
+use crate::refusal::Refusal;
+use crate::terms::Terms;
+use crate::violation::Violations;
+
+/// State of a user's coupon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Unused,
+    Locked,
+    Used,
+    Expired,
+    Revoked,
+    /// A flash-sale win whose row is not yet in the database: priced as unused.
+    Pending,
+}
+
+impl State {
+    pub fn from_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "UNUSED" => Self::Unused,
+            "LOCKED" => Self::Locked,
+            "USED" => Self::Used,
+            "EXPIRED" => Self::Expired,
+            "REVOKED" => Self::Revoked,
+            "PENDING" => Self::Pending,
+            _ => return None,
+        })
+    }
+}
+
+/// A coupon as sent. Times are milliseconds since 1970 in UTC; the window is `[valid_from, valid_until)`.
+#[derive(Clone, Debug)]
+pub struct CouponSpec {
+    pub coupon_id: i64,
+    pub template_id: i64,
+    pub terms: Arc<Terms>,
+    /// Absent: no limit on that side.
+    pub valid_from: Option<i64>,
+    pub valid_until: Option<i64>,
+    pub state: State,
+    pub template_paused: bool,
+    /// What the template's budget has left; absent: there is no budget.
+    pub budget_left: Option<i64>,
+}
+
+/// A checked coupon.
+#[derive(Clone, Debug)]
+pub struct Coupon(pub(crate) CouponSpec);
+
+impl Coupon {
+    pub fn new(spec: CouponSpec) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        violations.own_id("coupon_id", spec.coupon_id);
+        violations.own_id("template_id", spec.template_id);
+        if let (Some(from), Some(until)) = (spec.valid_from, spec.valid_until)
+            && from >= until
+        {
+            violations.add("valid_until", "must be later than valid_from");
+        }
+        if let Some(left) = spec.budget_left {
+            violations.at_least("budget_left", left, 0);
+        }
+        violations.or(Self(spec))
+    }
+}
+
+/// A coupon that is refused whatever the cart: not found, over a limit.
+#[derive(Clone, Debug)]
+pub struct Refused {
+    pub(crate) coupon_id: i64,
+    pub(crate) refusal: Refusal,
+}
+
+impl Refused {
+    pub fn new(coupon_id: i64, reason: &str) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        violations.own_id("coupon_id", coupon_id);
+        match Refusal::found_before(reason) {
+            Some(refusal) => violations.or(Self { coupon_id, refusal }),
+            None => {
+                violations.add("reason", "must be a reason of state or limits without details");
+                Err(violations)
+            }
+        }
+    }
+}
+
+/// One entry of a request.
+#[derive(Clone, Debug)]
+pub enum Submitted {
+    Coupon(Coupon),
+    Refused(Refused),
+}
+
+impl Submitted {
+    pub(crate) fn coupon_id(&self) -> i64 {
+        match self {
+            Self::Coupon(coupon) => coupon.0.coupon_id,
+            Self::Refused(refused) => refused.coupon_id,
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Why a coupon is left out, with typed details. The names are those of the wire's enum `Reason`.
+
+/// One reason and its details.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    NotFound,
+    NotStarted,
+    Expired,
+    TemplatePaused,
+    Used,
+    Locked,
+    Revoked,
+    Duplicate,
+    TotalLimit,
+    UserLimit,
+    /// What the template's budget still has at this coupon's turn.
+    BudgetExhausted {
+        left: i64,
+    },
+    ScopeMismatch,
+    /// Minor units of eligible goods at list price.
+    MinSpendNotMet {
+        short_by: i64,
+    },
+    /// Eligible units.
+    MinQuantityNotMet {
+        short_by: i64,
+    },
+    CurrencyMismatch,
+    Overshoot,
+    NoEffect,
+    /// The applied coupon beside which this one cannot stand.
+    Exclusive {
+        with: i64,
+    },
+    /// The group that is full; default groups and `@count` begin with "@".
+    GroupLimit {
+        group: String,
+    },
+    StackLimit,
+}
+
+impl Refusal {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NotFound => "NOT_FOUND",
+            Self::NotStarted => "NOT_STARTED",
+            Self::Expired => "EXPIRED",
+            Self::TemplatePaused => "TEMPLATE_PAUSED",
+            Self::Used => "USED",
+            Self::Locked => "LOCKED",
+            Self::Revoked => "REVOKED",
+            Self::Duplicate => "DUPLICATE",
+            Self::TotalLimit => "TOTAL_LIMIT",
+            Self::UserLimit => "USER_LIMIT",
+            Self::BudgetExhausted { .. } => "BUDGET_EXHAUSTED",
+            Self::ScopeMismatch => "SCOPE_MISMATCH",
+            Self::MinSpendNotMet { .. } => "MIN_SPEND_NOT_MET",
+            Self::MinQuantityNotMet { .. } => "MIN_QUANTITY_NOT_MET",
+            Self::CurrencyMismatch => "CURRENCY_MISMATCH",
+            Self::Overshoot => "OVERSHOOT",
+            Self::NoEffect => "NO_EFFECT",
+            Self::Exclusive { .. } => "EXCLUSIVE",
+            Self::GroupLimit { .. } => "GROUP_LIMIT",
+            Self::StackLimit => "STACK_LIMIT",
+        }
+    }
+
+    /// A reason that was found before the calculation, by its name; the calculator's own cannot be handed in.
+    pub fn found_before(name: &str) -> Option<Self> {
+        [
+            Self::NotFound,
+            Self::NotStarted,
+            Self::Expired,
+            Self::TemplatePaused,
+            Self::Used,
+            Self::Locked,
+            Self::Revoked,
+            Self::Duplicate,
+            Self::TotalLimit,
+            Self::UserLimit,
+        ]
+        .into_iter()
+        .find(|refusal| refusal.name() == name)
+    }
+}
