@@ -75,9 +75,7 @@ def bind_request(request_id: str, **context: str) -> None:
     structlog.contextvars.bind_contextvars(request_id=request_id, **context)
 
 
-def mask_secrets(
-    _logger: Any, _method: str, event: MutableMapping[str, Any]
-) -> MutableMapping[str, Any]:
+def mask_secrets(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Masks values under secret names, and credentials inside URLs, in one log line."""
     for name, value in event.items():
         if name in _SECRET_KEYS:
