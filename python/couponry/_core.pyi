@@ -1,6 +1,10 @@
 """The extension module: conversions to the Rust crates under rust/. Checked against the module by stubtest."""
 
+from collections.abc import Sequence
 from typing import final
+
+from couponry.discount.inputs import Cart, Coupon, Rules, Terms
+from couponry.discount.rows import DecisionRow, Told
 
 # Scripts (rust/core/src/scripts.rs)
 
@@ -41,3 +45,16 @@ class CodeKey:
 
     def decode(self, typed: str) -> int | None:
         """The id of a code as typed; None where it is malformed, fails its check or belongs to no id."""
+
+# The discount calculator (rust/core/src/discount.rs)
+
+def price_cart(
+    cart: Cart, coupons: Sequence[tuple[Coupon, int | None, int | None]], rules: Rules, now_ms: int
+) -> tuple[Told, Told, DecisionRow | None]:
+    """Violations of the cart, else those of coupons and rules, else the decision.
+
+    A coupon comes with its window in milliseconds since 1970.
+    """
+
+def check_terms(terms: Terms) -> Told:
+    """What is wrong with the terms."""

@@ -3,16 +3,19 @@
 //! Layout:
 //! - `cache`: L1
 //! - `codes`: coupon codes
+//! - `discount`: the discount calculator
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
 mod cache;
 mod codes;
+mod discount;
 mod scripts;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::register(module)?;
     codes::register(module)?;
+    discount::register(module)?;
     scripts::register(module)
 }

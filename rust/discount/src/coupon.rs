@@ -1,7 +1,6 @@
-//! What is submitted: coupons with their terms, and coupons that were refused before the calculation.
+//! A user's coupon with the terms of its template.
 use std::sync::Arc;
 
-use crate::refusal::Refusal;
 use crate::terms::Terms;
 use crate::violation::Violations;
 
@@ -64,42 +63,5 @@ impl Coupon {
             violations.at_least("budget_left", left, 0);
         }
         violations.or(Self(spec))
-    }
-}
-
-/// A coupon that is refused whatever the cart: not found, over a limit.
-#[derive(Clone, Debug)]
-pub struct Refused {
-    pub(crate) coupon_id: i64,
-    pub(crate) refusal: Refusal,
-}
-
-impl Refused {
-    pub fn new(coupon_id: i64, reason: &str) -> Result<Self, Violations> {
-        let mut violations = Violations::default();
-        violations.own_id("coupon_id", coupon_id);
-        match Refusal::found_before(reason) {
-            Some(refusal) => violations.or(Self { coupon_id, refusal }),
-            None => {
-                violations.add("reason", "must be a reason of state or limits without details");
-                Err(violations)
-            }
-        }
-    }
-}
-
-/// One entry of a request.
-#[derive(Clone, Debug)]
-pub enum Submitted {
-    Coupon(Coupon),
-    Refused(Refused),
-}
-
-impl Submitted {
-    pub(crate) fn coupon_id(&self) -> i64 {
-        match self {
-            Self::Coupon(coupon) => coupon.0.coupon_id,
-            Self::Refused(refused) => refused.coupon_id,
-        }
     }
 }

@@ -1,10 +1,10 @@
 //! `apply_given`: these coupons and no others, in the order of application, each applied or refused with a reason.
 //! The answer names lines, shipments and coupons by their place in the input.
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 
 use crate::cart::Cart;
-use crate::coupon::Submitted;
-use crate::offer::{NoOffer, Offer, Promise};
+use crate::coupon::Coupon;
+use crate::offer::{Offer, Promise};
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::tally::{Taken, Tally};
@@ -16,7 +16,7 @@ use crate::violation::Violations;
 pub struct Decision {
     /// In the order of application.
     pub applied: Vec<Applied>,
-    /// In the order of application, those refused before the calculation last, by id.
+    /// In the order of application.
     pub rejected: Vec<Rejected>,
     pub lines: Vec<LineReceipt>,
     pub shipments: Vec<ShipmentReceipt>,
@@ -74,58 +74,43 @@ pub enum Hint {
     Unused { coupon: usize, amount: i64 },
 }
 
-/// Applies these and no others.
-pub fn apply_given(cart: &Cart, submitted: &[Submitted], rules: &Rules, now: i64) -> Result<Decision, Violations> {
-    rules.check_submitted(submitted.len())?;
-    let (offers, mut rejected) = judge(cart, submitted, now)?;
+/// Applies these and no others. Fails when there are more than may be submitted.
+pub fn apply_given(cart: &Cart, coupons: &[Coupon], rules: &Rules, now: i64) -> Result<Decision, Violations> {
+    rules.check_submitted(coupons.len())?;
+    let (offers, mut rejected) = judge(cart, coupons, now);
     let mut tally = Tally::new(cart, rules);
     for offer in &offers {
         if let Err(refusal) = tally.apply(offer) {
             rejected.push(Rejected { coupon: offer.index, refusal });
         }
     }
-    rejected.sort_by(|a, b| order_of_application(submitted, a.coupon, b.coupon));
+    rejected.sort_by(|a, b| order_of_application(coupons, a.coupon, b.coupon));
     Ok(write_down(cart, tally, rejected))
 }
 
 /// Eligible coupons in the order of application, and the others.
-fn judge<'a>(cart: &Cart, submitted: &'a [Submitted], now: i64) -> Result<(Vec<Offer<'a>>, Vec<Rejected>), Violations> {
-    let mut offers = Vec::with_capacity(submitted.len());
+fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, Vec<Rejected>) {
+    let mut offers = Vec::with_capacity(coupons.len());
     let mut rejected = Vec::new();
-    let mut violations = Violations::default();
-    for (index, entry) in submitted.iter().enumerate() {
-        let offer = match entry {
-            _ if submitted[..index].iter().any(|earlier| earlier.coupon_id() == entry.coupon_id()) => {
-                Err(Refusal::Duplicate.into())
-            }
-            Submitted::Refused(refused) => Err(refused.refusal.clone().into()),
-            Submitted::Coupon(coupon) => Offer::new(cart, index, &coupon.0, now),
-        };
+    for (index, Coupon(coupon)) in coupons.iter().enumerate() {
+        let earlier = coupons[..index].iter().any(|Coupon(earlier)| earlier.coupon_id == coupon.coupon_id);
+        let offer = if earlier { Err(Refusal::Duplicate) } else { Offer::new(cart, index, coupon, now) };
         match offer {
             Ok(offer) => offers.push(offer),
-            Err(NoOffer::Refused(refusal)) => rejected.push(Rejected { coupon: index, refusal }),
-            Err(NoOffer::TooLarge) => violations.add(
-                format!("coupons[{index}].terms.repeat.amount_off"),
-                "takes the discount beyond 64 bits, and there is no max_discount",
-            ),
+            Err(refusal) => rejected.push(Rejected { coupon: index, refusal }),
         }
     }
-    offers.sort_by(|a, b| order_of_application(submitted, a.index, b.index));
-    violations.or((offers, rejected))
+    offers.sort_by(|a, b| order_of_application(coupons, a.index, b.index));
+    (offers, rejected)
 }
 
 /// Class, then higher priority, then kind, then id; of two entries with one id, the earlier.
-fn order_of_application(submitted: &[Submitted], a: usize, b: usize) -> Ordering {
-    let by_terms = match (&submitted[a], &submitted[b]) {
-        (Submitted::Coupon(a), Submitted::Coupon(b)) => {
-            let (a, b) = (&a.0.terms, &b.0.terms);
-            a.class.cmp(&b.class).then(b.priority.cmp(&a.priority)).then(a.kind.cmp(&b.kind))
-        }
-        (Submitted::Coupon(_), Submitted::Refused(_)) => Ordering::Less,
-        (Submitted::Refused(_), Submitted::Coupon(_)) => Ordering::Greater,
-        (Submitted::Refused(_), Submitted::Refused(_)) => Ordering::Equal,
+fn order_of_application(coupons: &[Coupon], a: usize, b: usize) -> Ordering {
+    let key = |place: usize| {
+        let Coupon(coupon) = &coupons[place];
+        (coupon.terms.class, Reverse(coupon.terms.priority), coupon.terms.kind, coupon.coupon_id, place)
     };
-    by_terms.then_with(|| submitted[a].coupon_id().cmp(&submitted[b].coupon_id())).then(a.cmp(&b))
+    key(a).cmp(&key(b))
 }
 
 fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decision {

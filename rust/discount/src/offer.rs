@@ -32,42 +32,28 @@ pub(crate) struct NextTier {
     pub(crate) short_by: i64,
 }
 
-/// Why there is no offer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NoOffer {
-    Refused(Refusal),
-    /// A repeat without a cap promises more than 64 bits hold.
-    TooLarge,
-}
-
-impl From<Refusal> for NoOffer {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
-    }
-}
-
 impl<'a> Offer<'a> {
-    pub(crate) fn new(cart: &Cart, index: usize, coupon: &'a CouponSpec, now: i64) -> Result<Self, NoOffer> {
+    pub(crate) fn new(cart: &Cart, index: usize, coupon: &'a CouponSpec, now: i64) -> Result<Self, Refusal> {
         let terms = coupon.terms.as_ref();
         check_state(coupon, now)?;
         if terms.currency != cart.currency {
-            return Err(Refusal::CurrencyMismatch.into());
+            return Err(Refusal::CurrencyMismatch);
         }
         if cart.totals_only && !terms.is_unscoped() {
-            return Err(Refusal::ScopeMismatch.into());
+            return Err(Refusal::ScopeMismatch);
         }
         let lines = eligible_lines(cart, terms);
         let for_shipping = matches!(terms.benefit, Benefit::Shipping { .. });
         let places = if for_shipping { eligible_shipments(cart, terms, &lines) } else { lines.clone() };
         let nothing_to_ship = for_shipping && cart.shipments.is_empty();
         if places.is_empty() && !nothing_to_ship {
-            return Err(Refusal::ScopeMismatch.into());
+            return Err(Refusal::ScopeMismatch);
         }
         let spend = lines.iter().map(|&place| cart.lines[place].list()).sum();
         let (promise, next_tier) = promise(terms, spend)?;
         let quantity: i64 = lines.iter().map(|&place| cart.lines[place].quantity).sum();
         if quantity < terms.min_quantity {
-            return Err(Refusal::MinQuantityNotMet { short_by: terms.min_quantity - quantity }.into());
+            return Err(Refusal::MinQuantityNotMet { short_by: terms.min_quantity - quantity });
         }
         Ok(Self { index, coupon, promise, places, next_tier })
     }
@@ -117,16 +103,16 @@ fn eligible_shipments(cart: &Cart, terms: &Terms, lines: &[usize]) -> Vec<usize>
     places.filter(|(_, shipment)| takes_shop(&shipment.shop_id)).map(|(place, _)| place).collect()
 }
 
-fn promise(terms: &Terms, spend: i64) -> Result<(Promise, Option<NextTier>), NoOffer> {
+fn promise(terms: &Terms, spend: i64) -> Result<(Promise, Option<NextTier>), Refusal> {
     let needed = needed_spend(terms);
     if spend < needed {
-        return Err(Refusal::MinSpendNotMet { short_by: needed - spend }.into());
+        return Err(Refusal::MinSpendNotMet { short_by: needed - spend });
     }
     match &terms.benefit {
         &Benefit::Percent { rate_bp, cap } => Ok((Promise::Percent { rate_bp, cap }, None)),
         &Benefit::Shipping { cap } => Ok((Promise::Shipping { cap }, None)),
         Benefit::Amount { steps, overshoot } => {
-            let (amount, next_tier) = amount(steps, spend)?;
+            let (amount, next_tier) = amount(steps, spend);
             Ok((Promise::Amount { amount, overshoot: *overshoot }, next_tier))
         }
     }
@@ -143,14 +129,14 @@ fn needed_spend(terms: &Terms) -> i64 {
     }
 }
 
-fn amount(steps: &Steps, spend: i64) -> Result<(i64, Option<NextTier>), NoOffer> {
+fn amount(steps: &Steps, spend: i64) -> (i64, Option<NextTier>) {
     match steps {
-        &Steps::Flat(amount) => Ok((amount, None)),
-        Steps::Tiers(tiers) => Ok(climb(tiers, spend)),
+        &Steps::Flat(amount) => (amount, None),
+        Steps::Tiers(tiers) => climb(tiers, spend),
         Steps::Every { repeat, cap } => {
-            let whole = i128::from(spend / repeat.every) * i128::from(repeat.amount_off);
-            let capped = cap.map_or(whole, |cap| whole.min(cap.into()));
-            Ok((i64::try_from(capped).map_err(|_| NoOffer::TooLarge)?, None))
+            // Not above the spend, as amount_off is at most every.
+            let whole = spend / repeat.every * repeat.amount_off;
+            (cap.map_or(whole, |cap| whole.min(cap)), None)
         }
     }
 }

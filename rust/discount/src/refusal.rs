@@ -1,9 +1,9 @@
-//! Why a coupon is left out, with typed details. The names are those of the wire's enum `Reason`.
+//! Why a coupon is left out, with typed details. The names are those of the wire's enum `Reason`; what is found before
+//! the calculation (not found, over a limit) is not among them.
 
 /// One reason and its details.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    NotFound,
     NotStarted,
     Expired,
     TemplatePaused,
@@ -11,8 +11,6 @@ pub enum Refusal {
     Locked,
     Revoked,
     Duplicate,
-    TotalLimit,
-    UserLimit,
     /// What the template's budget still has at this coupon's turn.
     BudgetExhausted {
         left: i64,
@@ -43,7 +41,6 @@ pub enum Refusal {
 impl Refusal {
     pub fn name(&self) -> &'static str {
         match self {
-            Self::NotFound => "NOT_FOUND",
             Self::NotStarted => "NOT_STARTED",
             Self::Expired => "EXPIRED",
             Self::TemplatePaused => "TEMPLATE_PAUSED",
@@ -51,8 +48,6 @@ impl Refusal {
             Self::Locked => "LOCKED",
             Self::Revoked => "REVOKED",
             Self::Duplicate => "DUPLICATE",
-            Self::TotalLimit => "TOTAL_LIMIT",
-            Self::UserLimit => "USER_LIMIT",
             Self::BudgetExhausted { .. } => "BUDGET_EXHAUSTED",
             Self::ScopeMismatch => "SCOPE_MISMATCH",
             Self::MinSpendNotMet { .. } => "MIN_SPEND_NOT_MET",
@@ -64,23 +59,5 @@ impl Refusal {
             Self::GroupLimit { .. } => "GROUP_LIMIT",
             Self::StackLimit => "STACK_LIMIT",
         }
-    }
-
-    /// A reason that was found before the calculation, by its name; the calculator's own cannot be handed in.
-    pub fn found_before(name: &str) -> Option<Self> {
-        [
-            Self::NotFound,
-            Self::NotStarted,
-            Self::Expired,
-            Self::TemplatePaused,
-            Self::Used,
-            Self::Locked,
-            Self::Revoked,
-            Self::Duplicate,
-            Self::TotalLimit,
-            Self::UserLimit,
-        ]
-        .into_iter()
-        .find(|refusal| refusal.name() == name)
     }
 }

@@ -2,7 +2,7 @@
 use crate::cart::Line;
 use crate::violation::Violations;
 
-pub const MAX_SCOPE_IDS: usize = 500;
+pub const MAX_SCOPE_IDS: usize = 1_000;
 
 /// A scope as sent; all lists empty: everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -320,6 +320,10 @@ fn steps(spec: &TermsSpec, violations: &mut Violations) -> Option<Steps> {
     if let Some(repeat) = spec.repeat {
         violations.at_least("repeat.every", repeat.every, 1);
         violations.at_least("repeat.amount_off", repeat.amount_off, 1);
+        // More than it asks for would make every order free; and so no repeat can promise more than the spend.
+        if repeat.amount_off > repeat.every {
+            violations.add("repeat.amount_off", format!("must be at most every, which is {}", repeat.every));
+        }
     } else if spec.max_discount.is_some() {
         violations.add("max_discount", "goes with repeat where the kind is THRESHOLD_OFF");
     }

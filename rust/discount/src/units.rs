@@ -26,8 +26,9 @@ impl Units {
         let mut left: Vec<Stack> = Vec::with_capacity(shares.len() + 1);
         let mut from = 0;
         for (&Stack { count, net }, &Share { each, plus_one }) in self.0.iter().zip(&shares) {
-            for (count, amount) in [(plus_one, each + 1), (count - plus_one, each)] {
+            for (count, extra) in [(plus_one, 1), (count - plus_one, 0)] {
                 if count > 0 {
+                    let amount = each + extra;
                     push_taken(&mut taken, UnitRun { from, count, amount });
                     push_left(&mut left, Stack { count, net: net - amount });
                     from += count;

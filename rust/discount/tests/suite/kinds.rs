@@ -133,13 +133,7 @@ fn the_largest_cart_is_priced_exactly() {
 }
 
 #[test]
-fn an_uncapped_repeat_beyond_64_bits_is_a_violation_and_a_capped_one_is_not() {
-    let large = || every(1, i64::MAX);
-    let told = told(apply_given(&goods(2), &[coupon(1, large())], &Rules::default(), NOW));
-    assert_eq!(
-        told,
-        ["coupons[0].terms.repeat.amount_off: takes the discount beyond 64 bits, and there is no max_discount"]
-    );
-    assert_eq!(alone(&goods(1), large()), Ok(1));
-    assert_eq!(alone(&goods(2), TermsSpec { max_discount: Some(2), ..large() }), Ok(2));
+fn the_largest_repeat_takes_what_it_promises() {
+    assert_eq!(alone(&goods(i64::MAX), every(1, 1)), Ok(i64::MAX));
+    assert_eq!(alone(&goods(i64::MAX), every(i64::MAX, i64::MAX - 1)), Ok(i64::MAX - 1));
 }

@@ -56,8 +56,8 @@ fn any_figures() -> impl Strategy<Value = TermsSpec> {
         }),
         (spend(), amount()).prop_map(|(min_spend, amount)| threshold(min_spend, amount)),
         vec((spend(), amount()), 1..4).prop_map(|tiers| ladder(&tiers)),
-        (1..5_000_i64, 1..500_i64, 1..9_000_i64)
-            .prop_map(|(step, amount, cap)| TermsSpec { max_discount: Some(cap), ..every(step, amount) }),
+        (1..5_000_i64, 1..500_i64, cap())
+            .prop_map(|(step, amount, max_discount)| TermsSpec { max_discount, ..every(step, amount.min(step)) }),
         amount().prop_map(instant),
         (spend(), cap()).prop_map(|(min_spend, max_discount)| TermsSpec { min_spend, max_discount, ..free_shipping() }),
     ]
@@ -102,7 +102,7 @@ fn any_coupons() -> impl Strategy<Value = Vec<CouponSpec>> {
     })
 }
 
-fn submitted(coupons: &[CouponSpec]) -> Vec<Submitted> {
+fn submitted(coupons: &[CouponSpec]) -> Vec<Coupon> {
     coupons.iter().cloned().map(submit).collect()
 }
 

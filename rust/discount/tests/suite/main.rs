@@ -1,4 +1,5 @@
 //! The promises of docs/discounts.md, by subject.
+#![allow(clippy::unwrap_used)] // clippy allows it in test functions, not in what they share
 mod kinds;
 mod laws;
 mod reasons;

@@ -92,21 +92,9 @@ fn coupons_of_one_template_share_its_budget() {
 }
 
 #[test]
-fn the_second_entry_of_one_coupon_is_a_duplicate() {
-    let refused = || Submitted::Refused(Refused::new(2, "NOT_FOUND").unwrap());
-    let submitted = [coupon(1, instant(1)), refused(), coupon(1, instant(1)), refused()];
-    let decision = decide(&goods(100), &submitted);
+fn the_second_entry_of_one_coupon_is_a_duplicate_whatever_its_state() {
+    let used = || submit(CouponSpec { state: State::Used, ..coupon_spec(2, instant(1)) });
+    let decision = decide(&goods(100), &[coupon(1, instant(1)), used(), coupon(1, instant(1)), used()]);
     assert_eq!(applied(&decision), [(0, 1)]);
-    assert_eq!(rejected(&decision), [(2, Refusal::Duplicate), (1, Refusal::NotFound), (3, Refusal::Duplicate)]);
-}
-
-#[test]
-fn a_reason_found_before_the_calculation_is_passed_on() {
-    for reason in ["NOT_FOUND", "USED", "TEMPLATE_PAUSED", "TOTAL_LIMIT", "USER_LIMIT"] {
-        let decision = decide(&goods(100), &[Submitted::Refused(Refused::new(1, reason).unwrap())]);
-        assert_eq!(decision.rejected[0].refusal.name(), reason);
-    }
-    for reason in ["NO_EFFECT", "GROUP_LIMIT", "BUDGET_EXHAUSTED", "", "nonsense"] {
-        assert_eq!(told(Refused::new(1, reason)), ["reason: must be a reason of state or limits without details"]);
-    }
+    assert_eq!(rejected(&decision), [(2, Refusal::Duplicate), (1, Refusal::Used), (3, Refusal::Duplicate)]);
 }

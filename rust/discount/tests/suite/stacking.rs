@@ -3,7 +3,7 @@ use couponry_discount::*;
 
 use crate::support::*;
 
-fn order(submitted: &[Submitted]) -> Vec<usize> {
+fn order(submitted: &[Coupon]) -> Vec<usize> {
     let cart = cart(vec![line("A", 1, 1_000_000)], vec![shipment("s", "shop", 100)]);
     applied(&decide(&cart, submitted)).into_iter().map(|(coupon, _)| coupon).collect()
 }

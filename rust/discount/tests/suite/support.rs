@@ -81,15 +81,15 @@ pub fn coupon_spec(coupon_id: i64, terms: TermsSpec) -> CouponSpec {
     }
 }
 
-pub fn submit(spec: CouponSpec) -> Submitted {
-    Submitted::Coupon(Coupon::new(spec).unwrap())
+pub fn submit(spec: CouponSpec) -> Coupon {
+    Coupon::new(spec).unwrap()
 }
 
-pub fn coupon(coupon_id: i64, terms: TermsSpec) -> Submitted {
+pub fn coupon(coupon_id: i64, terms: TermsSpec) -> Coupon {
     submit(coupon_spec(coupon_id, terms))
 }
 
-pub fn decide(cart: &Cart, submitted: &[Submitted]) -> Decision {
+pub fn decide(cart: &Cart, submitted: &[Coupon]) -> Decision {
     apply_given(cart, submitted, &Rules::default(), NOW).unwrap()
 }
 
