@@ -3,7 +3,6 @@
 Exit status: 0 done, 1 a check failed, 2 it could not begin (settings, stores, arguments).
 """
 
-import importlib
 import json
 import os
 import platform
@@ -213,6 +212,7 @@ def _serve_with_workers(settings: "Settings", config: Path | None) -> None:
         **os.environ,
         "COUPONRY_SERVER__LISTEN": str(address),
         "COUPONRY_SERVER__FRONTEND": settings.server.frontend,
+        "COUPONRY_SERVER__WORKERS": str(settings.server.workers),
         "COUPONRY_MYSQL__DSN": settings.mysql.dsn.get_secret_value(),
         "COUPONRY_REDIS__CACHE": settings.redis.cache.get_secret_value(),
         "COUPONRY_REDIS__SALE": settings.redis.sale.get_secret_value(),
@@ -271,9 +271,12 @@ def migrate(
 @app.command()
 def demo(state: StateOption = _STATE / "demo") -> None:
     """A flash sale from the first template to the last coupon, on private stores, with a report."""
+    from couponry.demo import run
+
     with _as_refusals():
-        status: int = importlib.import_module("couponry.demo").run(state)
-    raise typer.Exit(status)
+        holds = run(state, Console(highlight=False))
+    if not holds:
+        raise typer.Exit(_FAILED)
 
 
 @app.command()
