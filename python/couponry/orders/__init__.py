@@ -1,0 +1,1 @@
+"""Orders: their coupons locked, used, released and returned, and the ledger of what was taken off."""
