@@ -215,7 +215,7 @@ class MySQL:
             async with self._pool.acquire() as connection:
                 if self._clock is not None:
                     async with connection.cursor() as cursor:
-                        await cursor.execute("SET SESSION timestamp=%s", (f"{self._clock().timestamp():.3f}",))
+                        await cursor.execute("SET SESSION timestamp=%s", (round(self._clock().timestamp(), 3),))
                 yield Tx(connection)
 
 
