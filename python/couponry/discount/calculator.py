@@ -47,7 +47,7 @@ def price(cart: Cart, coupons: Sequence[Coupon], rules: Rules = Rules(), *, now:
         )
         for place, coupon in enumerate(coupons)
     ]
-    bad_cart, bad_coupons, row = _core.price_cart(cart, windowed, rules, now_ms)
+    bad_cart, bad_coupons, row = _core.price_cart(cart, windowed, rules, now_ms or 0)
     if bad_cart:
         raise InvalidCart(bad_cart)
     if bad_coupons or bad_times or row is None:
@@ -62,10 +62,10 @@ def validate_terms(terms: Terms) -> None:
         raise InvalidTerms(violations)
 
 
-def _ms(field: str, time: datetime, bad_times: list[tuple[str, str]]) -> int:
+def _ms(field: str, time: datetime, bad_times: list[tuple[str, str]]) -> int | None:
     if time.utcoffset() is None:
         bad_times.append((field, _NAIVE))
-        return 0
+        return None
     return (time - _EPOCH) // _MILLISECOND
 
 
