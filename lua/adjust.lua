@@ -1,0 +1,38 @@
+-- Applies one adjustment: a restock, a decrease, or the end.
+--
+-- KEYS  1 m
+-- ARGV  1 epoch of the row · 2 place of the adjustment in the activity's order · 3 unique id of the one before it
+--       ('' for the first) · 4 its own unique id · 5 'stock' or 'end' · 6 delta ('end': ignored, all that is left goes)
+-- Reply {0}: NOT_READY, another epoch, or m knows another history and is now closed: a fence pass puts it right
+--       {1 applied or 2 refused, delta that was applied, left, total} as of the moment of the decision
+--
+-- Steps: epoch; is it the next one after the one before? Then decide and remember the result. Is it the last one
+-- again? Then answer what was remembered. Anything else closes m.
+--
+-- Why atomic: stock moves and the adjustment is noted in one step, so that a repeat after a crash finds its result.
+if redis.replicate_commands then redis.replicate_commands() end
+local m = redis.call('HMGET', KEYS[1], 'replid', 'epoch', 'left', 'total', 'adj_place', 'adj_id', 'adj_result',
+  'adj_delta', 'adj_left', 'adj_total')
+local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
+if m[1] ~= replid or m[2] ~= ARGV[1] then return {0} end
+
+local place, last = tonumber(ARGV[2]), tonumber(m[5])
+if place == last and m[6] == ARGV[4] then
+  return {tonumber(m[7]), tonumber(m[8]), tonumber(m[9]), tonumber(m[10])}
+end
+if place ~= last + 1 or m[6] ~= ARGV[3] then
+  redis.call('HSET', KEYS[1], 'replid', '')
+  return {0}
+end
+
+local left, total = tonumber(m[3]), tonumber(m[4])
+local ending = ARGV[5] == 'end'
+local delta = ending and -left or tonumber(ARGV[6])
+local result = 1
+if left + delta < 0 then result, delta = 2, 0 end
+left, total = left + delta, total + delta
+redis.call('HSET', KEYS[1], 'left', string.format('%d', left), 'total', string.format('%d', total),
+  'adj_place', ARGV[2], 'adj_id', ARGV[4], 'adj_result', result, 'adj_delta', string.format('%d', delta),
+  'adj_left', string.format('%d', left), 'adj_total', string.format('%d', total))
+if ending then redis.call('HSET', KEYS[1], 'ended', '1') end
+return {result, delta, left, total}

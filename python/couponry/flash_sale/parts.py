@@ -1,0 +1,130 @@
+"""The parts of flash sales, put together over the stores that an instance has."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Self
+
+from couponry.clock import Clock
+from couponry.config import FlashSaleSettings
+from couponry.coupons.codes import Codes
+from couponry.flash_sale.activities import Activities, register_loaders
+from couponry.flash_sale.adjustments import Adjustments
+from couponry.flash_sale.audit import Audit
+from couponry.flash_sale.claims import Claims
+from couponry.flash_sale.configure import Configurator
+from couponry.flash_sale.fence import Fence
+from couponry.flash_sale.outbox import Outbox
+from couponry.flash_sale.participate import Participation
+from couponry.flash_sale.pending import PendingWins
+from couponry.flash_sale.records import Records
+from couponry.flash_sale.rows import Rows
+from couponry.flash_sale.sale import Sale
+from couponry.flash_sale.settle import Settlement
+from couponry.flash_sale.stock import Stock
+from couponry.flash_sale.upkeep import Upkeep
+from couponry.flash_sale.wire import Place
+from couponry.store.layers import Layers
+from couponry.store.mysql import MySQL
+from couponry.store.redis import Redis
+
+__all__ = ["FlashSale"]
+
+
+@dataclass(frozen=True, slots=True)
+class FlashSale:
+    """Use cases, and the services behind them that jobs need."""
+
+    activities: Activities
+    adjustments: Adjustments
+    audit: Audit
+    claims: Claims
+    configurator: Configurator
+    fence: Fence
+    outbox: Outbox
+    participation: Participation
+    pending: PendingWins
+    records: Records
+    rows: Rows
+    sale: Sale
+    settlement: Settlement
+    stock: Stock
+    upkeep: Upkeep
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        mysql: MySQL,
+        redis: Redis,
+        layers: Layers,
+        codes: Codes,
+        clock: Clock,
+        settings: FlashSaleSettings,
+        on_win: Callable[[Place], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """`redis` is the sale's; `on_win` nudges the persister. Teaches `layers` to read activities."""
+        register_loaders(layers=layers, mysql=mysql, clock=clock)
+        sale = Sale(redis)
+        outbox = Outbox(mysql=mysql, sale=sale, batch=settings.persist_batch)
+        fence = Fence(mysql=mysql, sale=sale, outbox=outbox)
+        configurator = Configurator(mysql=mysql, sale=sale, fence=fence)
+        adjustments = Adjustments(mysql=mysql, sale=sale, fence=fence)
+        settlement = Settlement(
+            mysql=mysql,
+            layers=layers,
+            sale=sale,
+            fence=fence,
+            outbox=outbox,
+            adjustments=adjustments,
+            clock=clock,
+        )
+        claims = Claims(
+            sale=sale,
+            fence=fence,
+            per_script=settings.claims_per_script,
+            in_flight=settings.scripts_in_flight,
+            retry_after_s=settings.fence_retry_ms / 1000,
+        )
+        rows = Rows(mysql=mysql, outbox=outbox)
+        return cls(
+            activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
+            adjustments=adjustments,
+            audit=Audit(mysql=mysql, sale=sale, fence=fence),
+            claims=claims,
+            configurator=configurator,
+            fence=fence,
+            outbox=outbox,
+            participation=Participation(
+                mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, on_win=on_win
+            ),
+            pending=PendingWins(mysql=mysql, sale=sale, codes=codes),
+            records=Records(mysql=mysql, sale=sale, codes=codes),
+            rows=rows,
+            sale=sale,
+            settlement=settlement,
+            stock=Stock(
+                mysql=mysql,
+                sale=sale,
+                fence=fence,
+                clock=clock,
+                age_s=settings.stock_age_ms / 1000,
+                monotonic=monotonic,
+            ),
+            upkeep=Upkeep(
+                mysql=mysql,
+                sale=sale,
+                fence=fence,
+                configurator=configurator,
+                adjustments=adjustments,
+                settlement=settlement,
+            ),
+        )
+
+    async def close(self) -> None:
+        """Waits for what is under way; the stores must still be open."""
+        await self.claims.close()
+        await self.rows.close()
+        await self.stock.close()
+        await self.fence.close()

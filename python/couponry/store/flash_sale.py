@@ -1,0 +1,374 @@
+"""The statements of a running sale: progress, wins, adjustments.
+
+Whoever writes any of them holds the row of activity_progress; the statements that lock it come first in a transaction.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from couponry.store.mysql import MySQL, Row, Tx
+from couponry.v1 import coupon_pb2, flash_sale_pb2
+
+__all__ = [
+    "APPLIED",
+    "CANCELLED",
+    "END",
+    "FAILED",
+    "PENDING",
+    "REFUSED",
+    "STOCK",
+    "TRIED",
+    "add_total",
+    "any_tried",
+    "count_coupons",
+    "count_gaps",
+    "count_records",
+    "end_state",
+    "find_adjustment",
+    "finish_adjustment",
+    "first_pending",
+    "insert_adjustment",
+    "insert_coupons",
+    "insert_records",
+    "last_finished",
+    "list_records",
+    "lock_progress",
+    "move_cursor",
+    "new_epoch",
+    "pending_increases",
+    "raise_limit",
+    "select_adjustment",
+    "select_all_pending",
+    "select_held",
+    "select_kept",
+    "select_known",
+    "select_persisted",
+    "select_progress",
+    "select_win",
+    "select_winners",
+    "set_mark",
+    "sum_reserved",
+    "try_lock_progress",
+]
+
+TRIED: Final = flash_sale_pb2.RECORD_STATE_TRIED
+CANCELLED: Final = flash_sale_pb2.RECORD_STATE_CANCELLED
+FAILED: Final = flash_sale_pb2.RECORD_STATE_FAILED
+PENDING: Final = 1
+APPLIED: Final = 2
+REFUSED: Final = 3
+STOCK: Final = 1
+END: Final = 2
+
+_PROGRESS: Final = (
+    "activity_id, bucket, epoch, number, base, total, sold, failed, returned, highest_limit, mark_epoch, mark_number,"
+    " marked_at, UTC_TIMESTAMP(3) AS now"
+)
+SELECT_PROGRESS: Final = f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s AND bucket = %s"
+LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE"
+TRY_LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE SKIP LOCKED"
+MOVE_CURSOR: Final = (
+    "UPDATE activity_progress SET number = GREATEST(number, %s), sold = sold + %s, failed = failed + %s"
+    " WHERE activity_id = %s AND bucket = %s"
+)
+NEW_EPOCH: Final = "UPDATE activity_progress SET epoch = %s, base = %s WHERE activity_id = %s AND bucket = %s"
+ADD_TOTAL: Final = (
+    "UPDATE activity_progress SET total = total + %s, returned = returned + %s WHERE activity_id = %s AND bucket = %s"
+)
+RAISE_LIMIT: Final = (
+    "UPDATE activity_progress SET highest_limit = GREATEST(highest_limit, %s) WHERE activity_id = %s AND bucket = %s"
+)
+SET_MARK: Final = (
+    "UPDATE activity_progress SET mark_epoch = epoch, mark_number = GREATEST(number, base),"
+    " marked_at = UTC_TIMESTAMP(3) WHERE activity_id = %s AND bucket = %s"
+)
+
+# Wins of users, by the claim index alone.
+SELECT_HELD: Final = (
+    "SELECT user_id, request_hash FROM user_coupons WHERE activity_id = %s AND user_id IN %s"
+    " UNION ALL SELECT user_id, request_hash FROM flash_sale_records"
+    f" WHERE activity_id = %s AND user_id IN %s AND state = {TRIED}"
+)
+SELECT_KNOWN: Final = (
+    "SELECT id, user_id, request_hash FROM user_coupons WHERE id IN %s"
+    " UNION ALL SELECT coupon_id, user_id, request_hash FROM flash_sale_records WHERE coupon_id IN %s"
+)
+SELECT_PERSISTED: Final = (
+    f"SELECT coupon_id AS id, user_id, state = {FAILED} AS failed FROM flash_sale_records WHERE coupon_id IN %s"
+    " UNION ALL SELECT id, user_id, 0 FROM user_coupons WHERE id IN %s"
+)
+SELECT_WINNERS: Final = (
+    "SELECT user_id, request_hash, number, received_at AS claimed_at FROM user_coupons"
+    " WHERE activity_id = %s AND bucket = %s AND user_id > %s ORDER BY user_id LIMIT %s"
+)
+SELECT_KEPT: Final = (
+    "SELECT user_id, request_hash, number, claimed_at, state FROM flash_sale_records"
+    f" WHERE activity_id = %s AND bucket = %s AND state IN ({TRIED}, {CANCELLED})"
+)
+SELECT_WIN: Final = (
+    "SELECT id AS coupon_id, 0 AS record FROM user_coupons"
+    " WHERE activity_id = %s AND user_id = %s AND request_hash = %s"
+    " UNION ALL SELECT coupon_id, state FROM flash_sale_records"
+    " WHERE activity_id = %s AND user_id = %s AND request_hash = %s"
+    " ORDER BY record LIMIT 1"
+)
+_RECORD: Final = "activity_id, coupon_id, state, claimed_at"
+_COUPON_RECORD: Final = (
+    f"activity_id, id AS coupon_id, {flash_sale_pb2.RECORD_STATE_WON} AS state, received_at AS claimed_at"
+)
+LIST_RECORDS: Final = (
+    f"(SELECT {_COUPON_RECORD} FROM user_coupons WHERE user_id = %s AND id >= %s AND id < %s ORDER BY id DESC LIMIT %s)"
+    f" UNION ALL (SELECT {_RECORD} FROM flash_sale_records WHERE user_id = %s AND coupon_id >= %s AND coupon_id < %s"
+    " ORDER BY coupon_id DESC LIMIT %s) ORDER BY coupon_id DESC LIMIT %s"
+)
+INSERT_COUPONS: Final = (
+    "INSERT INTO user_coupons (user_id, id, template_id, source, status, valid_from, valid_until, received_at,"
+    " activity_id, bucket, epoch, number, request_hash, version) VALUES"
+)
+INSERT_COUPONS_ROW: Final = (
+    f"(%s, %s, %s, {coupon_pb2.COUPON_SOURCE_FLASH_SALE}, {coupon_pb2.COUPON_STATE_UNUSED}, %s, %s, %s,"
+    " %s, %s, %s, %s, %s, 1)"
+)
+INSERT_RECORDS: Final = (
+    "INSERT IGNORE INTO flash_sale_records (activity_id, bucket, epoch, number, user_id, coupon_id, request_hash,"
+    " state, claimed_at) VALUES"
+)
+INSERT_RECORDS_ROW: Final = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+SELECT_ANY_TRIED: Final = (
+    f"SELECT 1 FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND state = {TRIED} LIMIT 1"
+)
+
+COUNT_COUPONS: Final = (
+    "SELECT COALESCE(MAX(c.held), 0) AS most, COALESCE(SUM(c.held), 0) AS held FROM"
+    " (SELECT COUNT(*) AS held FROM user_coupons WHERE activity_id = %s GROUP BY user_id) AS c"
+)
+COUNT_RECORDS: Final = (
+    f"SELECT COALESCE(SUM(state = {TRIED}), 0) AS tried, COALESCE(SUM(state = {FAILED}), 0) AS failed,"
+    f" COALESCE(SUM(state = {CANCELLED}), 0) AS cancelled"
+    " FROM flash_sale_records WHERE activity_id = %s AND bucket = %s"
+)
+COUNT_GAPS: Final = (
+    "SELECT COALESCE(SUM(e.highest - e.lowest + 1 - e.wins), 0) AS gaps FROM"
+    " (SELECT MAX(n.number) AS highest, MIN(n.number) AS lowest, COUNT(*) AS wins FROM"
+    " (SELECT epoch, number FROM user_coupons WHERE activity_id = %s AND bucket = %s AND epoch > 0"
+    " UNION ALL SELECT epoch, number FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND epoch > 0)"
+    " AS n GROUP BY n.epoch) AS e"
+)
+SUM_RESERVED: Final = (
+    "SELECT (SELECT COALESCE(SUM(p.total - p.sold), 0) FROM activities a"
+    " JOIN activity_progress p ON p.activity_id = a.id WHERE a.template_id = %s)"
+    " + (SELECT COUNT(*) FROM activities a"
+    f" JOIN flash_sale_records r ON r.activity_id = a.id AND r.state = {TRIED} WHERE a.template_id = %s) AS stock"
+)
+
+_ADJUSTMENT: Final = (
+    "activity_id, bucket, place, nonce, adjustment_id, kind, delta, state, applied, left_after, total_after"
+)
+SELECT_ADJUSTMENT: Final = (
+    f"SELECT {_ADJUSTMENT} FROM adjustments WHERE activity_id = %s AND bucket = %s AND place = %s"
+)
+FIND_ADJUSTMENT: Final = f"SELECT {_ADJUSTMENT} FROM adjustments WHERE activity_id = %s AND adjustment_id = %s"
+FIRST_PENDING: Final = (
+    f"SELECT {_ADJUSTMENT} FROM adjustments WHERE state = {PENDING} AND activity_id = %s AND bucket = %s"
+    " ORDER BY place LIMIT 1"
+)
+LAST_FINISHED: Final = (
+    f"SELECT {_ADJUSTMENT} FROM adjustments WHERE activity_id = %s AND bucket = %s AND state <> {PENDING}"
+    " ORDER BY place DESC LIMIT 1"
+)
+LAST_PLACE: Final = "SELECT MAX(place) AS place FROM adjustments WHERE activity_id = %s AND bucket = %s"
+PENDING_INCREASES: Final = (
+    "SELECT COALESCE(SUM(delta), 0) AS delta FROM adjustments"
+    f" WHERE state = {PENDING} AND activity_id = %s AND bucket = %s AND delta > 0"
+)
+FIND_END: Final = (
+    f"SELECT state FROM adjustments WHERE activity_id = %s AND bucket = %s AND kind = {END} ORDER BY place DESC LIMIT 1"
+)
+ALL_PENDING: Final = f"SELECT DISTINCT activity_id, bucket FROM adjustments WHERE state = {PENDING}"
+INSERT_ADJUSTMENT: Final = (
+    "INSERT INTO adjustments (activity_id, bucket, place, nonce, adjustment_id, kind, delta, state, created_at)"
+    f" VALUES (%s, %s, %s, %s, %s, %s, %s, {PENDING}, UTC_TIMESTAMP(3))"
+)
+FINISH_ADJUSTMENT: Final = (
+    "UPDATE adjustments SET state = %s, applied = %s, left_after = %s, total_after = %s, finished_at = UTC_TIMESTAMP(3)"
+    f" WHERE activity_id = %s AND bucket = %s AND place = %s AND state = {PENDING}"
+)
+
+
+async def select_progress(source: Tx | MySQL, place: tuple[int, int]) -> Row | None:
+    """The progress of a bucket, unlocked; `now` is the database's clock."""
+    return await source.fetch_one(SELECT_PROGRESS, place)
+
+
+async def lock_progress(tx: Tx, place: tuple[int, int]) -> Row | None:
+    """The progress of a bucket, locked; waits for whoever holds it."""
+    return await tx.fetch_one(LOCK_PROGRESS, place)
+
+
+async def try_lock_progress(tx: Tx, place: tuple[int, int]) -> Row | None:
+    """The progress of a bucket, locked; None where somebody else holds it."""
+    return await tx.fetch_one(TRY_LOCK_PROGRESS, place)
+
+
+async def move_cursor(tx: Tx, place: tuple[int, int], *, number: int, sold: int, failed: int) -> None:
+    """The cursor goes to `number` (never back); what became coupons and what failed is counted."""
+    await tx.execute(MOVE_CURSOR, (number, sold, failed, *place))
+
+
+async def new_epoch(tx: Tx, place: tuple[int, int], *, epoch: int, base: int) -> None:
+    """What a fence pass writes."""
+    await tx.execute(NEW_EPOCH, (epoch, base, *place))
+
+
+async def add_total(tx: Tx, place: tuple[int, int], delta: int, *, returned: int = 0) -> None:
+    """Changes the stock; `returned` counts what the end gave back to the template."""
+    await tx.execute(ADD_TOTAL, (delta, returned, *place))
+
+
+async def raise_limit(tx: Tx, place: tuple[int, int], limit: int) -> None:
+    """The persister refuses nothing that a limit once allowed."""
+    await tx.execute(RAISE_LIMIT, (limit, *place))
+
+
+async def set_mark(tx: Tx, place: tuple[int, int]) -> None:
+    """Notes how far was committed by now, so that the outbox may be trimmed to here later."""
+    await tx.execute(SET_MARK, place)
+
+
+async def select_held(tx: Tx, activity_id: int, users: Sequence[bytes]) -> list[Row]:
+    """(user_id, request_hash) of the wins that these users have in MySQL."""
+    ids = tuple(users)
+    return await tx.fetch_all(SELECT_HELD, (activity_id, ids, activity_id, ids)) if ids else []
+
+
+async def select_known(tx: Tx, coupon_ids: Sequence[int]) -> list[Row]:
+    """(id, user_id, request_hash) of the wins that MySQL has in any state."""
+    ids = tuple(coupon_ids)
+    return await tx.fetch_all(SELECT_KNOWN, (ids, ids)) if ids else []
+
+
+async def select_persisted(mysql: MySQL, coupon_ids: Sequence[int]) -> dict[tuple[int, bytes], bool]:
+    """Of the wins (coupon id, user) that MySQL has: whether they failed."""
+    ids = tuple(coupon_ids)
+    rows = await mysql.fetch_all(SELECT_PERSISTED, (ids, ids)) if ids else []
+    # A coupon comes after a record, so it is what stays.
+    return {(row["id"], row["user_id"]): bool(row["failed"]) for row in rows}
+
+
+async def select_winners(tx: Tx, place: tuple[int, int], *, after: bytes, limit: int) -> list[Row]:
+    """Up to `limit` wins that are coupons, by user, behind a user."""
+    return await tx.fetch_all(SELECT_WINNERS, (*place, after, limit))
+
+
+async def select_kept(tx: Tx, place: tuple[int, int]) -> list[Row]:
+    """The wins that are no coupons and that Redis must know: tried and cancelled ones."""
+    return await tx.fetch_all(SELECT_KEPT, place)
+
+
+async def select_win(mysql: MySQL, activity_id: int, user_id: bytes, request_hash: bytes) -> Row | None:
+    """coupon_id and record (0 for a coupon, else its state) of one request, a coupon first."""
+    key = (activity_id, user_id, request_hash)
+    return await mysql.fetch_one(SELECT_WIN, key * 2)
+
+
+async def list_records(mysql: MySQL, user_id: bytes, *, least_id: int, below_id: int, limit: int) -> list[Row]:
+    """A user's wins in MySQL, newest first within [least_id, below_id)."""
+    part = (user_id, least_id, below_id, limit)
+    return await mysql.fetch_all(LIST_RECORDS, (*part, *part, limit))
+
+
+async def insert_coupons(tx: Tx, rows: Sequence[Sequence[Any]]) -> int:
+    """One row a win: user, id, template, window, claim time, activity, bucket, epoch, number, request hash."""
+    return await tx.insert_rows(INSERT_COUPONS, INSERT_COUPONS_ROW, rows)
+
+
+async def insert_records(tx: Tx, rows: Sequence[Sequence[Any]]) -> int:
+    """Wins that are no coupons: activity, bucket, epoch, number, user, coupon id, request hash, state, claim time."""
+    return await tx.insert_rows(INSERT_RECORDS, INSERT_RECORDS_ROW, rows)
+
+
+async def any_tried(tx: Tx, place: tuple[int, int]) -> bool:
+    """Whether a transaction still holds a win."""
+    return await tx.fetch_one(SELECT_ANY_TRIED, place) is not None
+
+
+async def count_coupons(tx: Tx, activity_id: int) -> Row:
+    """held: wins that are coupons; most: of one user."""
+    return await _only(tx, COUNT_COUPONS, (activity_id,))
+
+
+async def count_records(tx: Tx, place: tuple[int, int]) -> Row:
+    """tried, failed, cancelled."""
+    return await _only(tx, COUNT_RECORDS, place)
+
+
+async def count_gaps(tx: Tx, place: tuple[int, int]) -> int:
+    """Numbers that are missing within an epoch, between its first and its last in MySQL."""
+    return int((await _only(tx, COUNT_GAPS, (*place, *place)))["gaps"])
+
+
+async def sum_reserved(tx: Tx, template_id: int) -> int:
+    """What the activities of a template hold: unsold stock, and wins that a transaction has not finished."""
+    return int((await _only(tx, SUM_RESERVED, (template_id, template_id)))["stock"])
+
+
+async def _only(tx: Tx, sql: str, args: Sequence[Any]) -> Row:
+    row = await tx.fetch_one(sql, args)
+    if row is None:
+        raise LookupError("an aggregate has one row")
+    return row
+
+
+async def select_adjustment(tx: Tx | MySQL, place: tuple[int, int], number: int) -> Row | None:
+    """The adjustment at a place of the activity's order."""
+    return await tx.fetch_one(SELECT_ADJUSTMENT, (*place, number))
+
+
+async def find_adjustment(tx: Tx | MySQL, activity_id: int, adjustment_id: str) -> Row | None:
+    """The adjustment of the caller's id."""
+    return await tx.fetch_one(FIND_ADJUSTMENT, (activity_id, adjustment_id.encode()))
+
+
+async def first_pending(tx: Tx, place: tuple[int, int]) -> Row | None:
+    """The next adjustment to apply."""
+    return await tx.fetch_one(FIRST_PENDING, place)
+
+
+async def last_finished(tx: Tx, place: tuple[int, int]) -> Row | None:
+    """The last adjustment that was applied or refused."""
+    return await tx.fetch_one(LAST_FINISHED, place)
+
+
+async def pending_increases(tx: Tx, place: tuple[int, int]) -> int:
+    """What `total` holds already and Redis does not."""
+    row = await tx.fetch_one(PENDING_INCREASES, place)
+    return int(row["delta"]) if row else 0
+
+
+async def end_state(tx: Tx | MySQL, place: tuple[int, int]) -> int | None:
+    """The state of the adjustment that ends the activity, or None where there is none."""
+    row = await tx.fetch_one(FIND_END, place)
+    return None if row is None else int(row["state"])
+
+
+async def select_all_pending(mysql: MySQL) -> list[Row]:
+    """(activity_id, bucket) of everything that has an adjustment to apply."""
+    return await mysql.fetch_all(ALL_PENDING)
+
+
+async def insert_adjustment(
+    tx: Tx, place: tuple[int, int], *, nonce: bytes, adjustment_id: str | None, kind: int, delta: int
+) -> int:
+    """A PENDING adjustment at the end of the activity's order; its place."""
+    row = await tx.fetch_one(LAST_PLACE, place)
+    number = 1 + (int(row["place"] or 0) if row else 0)
+    encoded = None if adjustment_id is None else adjustment_id.encode()
+    await tx.execute(INSERT_ADJUSTMENT, (*place, number, nonce, encoded, kind, delta))
+    return number
+
+
+async def finish_adjustment(
+    tx: Tx, place: tuple[int, int], number: int, *, state: int, applied: int, left: int, total: int
+) -> None:
+    """APPLIED or REFUSED, with what Redis answered."""
+    await tx.execute(FINISH_ADJUSTMENT, (state, applied, left, total, *place, number))
