@@ -50,7 +50,8 @@ lint: build ## formats, linters, types, stubs, layers, wire contract, licences
 
 models: ## check the models of both protocols, in the short form (about 3 minutes)
 	SHORT=1 rust/models/cache/run.sh
-	SHORT=1 rust/models/flash_sale/run.sh
+	SECS=5 rust/models/flash_sale/verify.sh
+	rust/models/flash_sale/ablate.sh
 
 wheel: build ## build dist/couponry-*.whl
 	rm -rf dist
