@@ -32,8 +32,10 @@ CATEGORIES = ("c1", "c2")
 # Small figures make ties, large ones make products beyond 64 bits.
 amounts = st.one_of(st.integers(0, 12), st.integers(0, 500), st.integers(0, 100_000), st.integers(0, 10**17))
 takes = st.one_of(st.integers(1, 12), st.integers(1, 500), st.integers(1, 100_000), st.integers(1, 10**18))
-spends = st.one_of(st.just(0), st.integers(0, 60), st.integers(0, 100_000))
+spends = st.one_of(st.just(0), st.just(0), st.integers(0, 60), st.integers(0, 5_000))
 caps = st.one_of(st.none(), st.integers(1, 20), st.integers(1, 50_000))
+# Not 0, which is drawn more often than its share.
+rarely = st.integers(0, 19).map(lambda number: number == 13)
 
 
 @st.composite
@@ -42,7 +44,7 @@ def carts(draw: st.DrawFn) -> Cart:
         Shipment(f"d{place}", draw(st.sampled_from(SHOPS)), draw(st.integers(0, 2_000)))
         for place in range(draw(st.integers(0, 3)))
     )
-    if draw(st.integers(0, 9)) == 0:
+    if draw(rarely):
         return Cart("CNY", (), shipments, draw(amounts))
     lines = []
     for place in range(draw(st.integers(1, 5))):
@@ -57,7 +59,7 @@ def carts(draw: st.DrawFn) -> Cart:
                 spu_id=draw(st.sampled_from([None, "p1"])),
                 category_ids=tuple(draw(st.lists(st.sampled_from(CATEGORIES), max_size=2))),
                 list_unit_price=draw(st.sampled_from([None, unit_price, unit_price + 1])),
-                not_discountable=draw(st.integers(0, 7)) == 0,
+                not_discountable=draw(rarely),
             )
         )
     return Cart("CNY", tuple(lines), shipments)
@@ -94,7 +96,7 @@ def repeats(draw: st.DrawFn) -> Repeat:
 def figures(draw: st.DrawFn, coupon_class: CouponClass) -> Terms:
     """Kind, amounts and conditions."""
     overshoot = draw(st.sampled_from(Overshoot))
-    quantity = draw(st.sampled_from([None, None, 2, 5]))
+    quantity = draw(st.sampled_from([None, None, None, None, 2, 5]))
     if coupon_class is CouponClass.SHIPPING:
         return Terms(
             Kind.FREE_SHIPPING,
@@ -127,9 +129,9 @@ def figures(draw: st.DrawFn, coupon_class: CouponClass) -> Terms:
 
 
 @st.composite
-def coupons(draw: st.DrawFn, coupon_id: int) -> Coupon:
+def templates(draw: st.DrawFn, template_id: int) -> Coupon:
+    """What the coupons of a template have in common."""
     coupon_class = draw(st.sampled_from(CouponClass))
-    rarely = st.integers(0, 9).map(lambda number: number == 0)
     terms = replace(
         draw(figures(coupon_class)),
         currency="USD" if draw(rarely) else "CNY",
@@ -137,30 +139,38 @@ def coupons(draw: st.DrawFn, coupon_id: int) -> Coupon:
         shop_id=draw(st.sampled_from(SHOPS)) if coupon_class is CouponClass.SHOP else None,
         priority=draw(st.integers(-1, 1)),
         exclusive_group=draw(st.sampled_from([None, None, "", "", "g"])),
-        stack_limit=draw(st.integers(1, 2)),
+        stack_limit=draw(st.integers(1, 3)),
         exclusive=draw(rarely),
         joint=draw(st.booleans()),
         exclude_sale_items=draw(rarely),
     )
-    hour = timedelta(hours=1)
-    return Coupon(
-        coupon_id,
-        draw(st.integers(1, 6)),
-        terms,
-        valid_from=draw(st.sampled_from([None, NOW - hour, NOW - hour, NOW, NOW + hour])),
-        valid_until=draw(st.sampled_from([None, NOW + 2 * hour, NOW + 2 * hour])),
-        state=draw(st.sampled_from([*CouponState, *[CouponState.UNUSED] * 20])),
-        template_paused=draw(rarely),
-        budget_left=draw(st.one_of(st.none(), st.none(), st.integers(0, 5_000))),
-    )
+    budget_left = draw(st.one_of(st.none(), st.none(), st.integers(0, 5_000)))
+    return Coupon(1, template_id, terms, template_paused=draw(rarely), budget_left=budget_left)
+
+
+HOUR = timedelta(hours=1)
 
 
 @st.composite
 def submissions(draw: st.DrawFn) -> list[Coupon]:
-    submitted = [draw(coupons(coupon_id)) for coupon_id in range(1, 1 + draw(st.integers(0, 8)))]
-    if submitted and draw(st.integers(0, 9)) == 0:
+    submitted: list[Coupon] = []
+    for template_id in range(1, 1 + draw(st.integers(0, 6))):
+        template = draw(templates(template_id))
+        submitted += [
+            replace(
+                template,
+                coupon_id=len(submitted) + number,
+                valid_from=draw(st.sampled_from([None, *[NOW - HOUR] * 6, NOW, NOW + HOUR])),
+                valid_until=draw(st.sampled_from([None, NOW + 2 * HOUR, NOW + 2 * HOUR])),
+                state=draw(st.sampled_from([*[CouponState.UNUSED] * 30, *CouponState])),
+            )
+            for number in range(1, 1 + draw(st.sampled_from([1, 1, 1, 2, 4])))
+        ]
+    twice = draw(rarely)
+    if submitted and twice:
         submitted.append(submitted[0])
-    return draw(st.permutations(submitted))
+    shuffled = draw(st.permutations(submitted))
+    return list(shuffled)
 
 
 rules = st.builds(
