@@ -95,7 +95,9 @@ class Desk:
     async def use(
         self, order: str = "O", *coupon_ids: int, user: str = "u", cart: cart_pb2.Cart | None = None, **fields: Any
     ) -> order_pb2.OrderCoupons:
-        """UseCoupons."""
+        """UseCoupons; with coupons also a cart, by default the one of `lock`."""
+        if coupon_ids and cart is None:
+            cart = goods((10_000, 1))
         request = order_pb2.UseCouponsRequest(
             order_id=order, user_id=user, cart=cart, coupons=[by_id(coupon_id) for coupon_id in coupon_ids], **fields
         )
