@@ -3,9 +3,9 @@
 Everything goes through gRPC. The stores and the service are private, start empty and end with the demo.
 """
 
-import asyncio
 from pathlib import Path
 
+import uvloop
 from pydantic import SecretStr
 from rich.console import Console
 
@@ -32,7 +32,7 @@ def run(state: Path, console: Console) -> bool:
         with Service(stack, state.absolute()) as service:
             console.print(f"- the service on {service.address}")
             with ProgressBars(console) as progress:
-                story, checks = asyncio.run(_play(service.address, stack.mysql_dsn(), progress))
+                story, checks = uvloop.run(_play(service.address, stack.mysql_dsn(), progress))
             console.print(render(story, checks, service.layer_reads()))
     broken = [check for check in checks if not check.holds]
     console.print(f"[red]{len(broken)} checks are broken" if broken else f"[green]all {len(checks)} checks hold")

@@ -36,7 +36,7 @@ async def run_checks(story: Story, mysql: MySQL) -> list[Check]:
     rows = await mysql.fetch_all(_SELECT_COUPONS, (story.activity.activity_id,))
     in_mysql = Counter((row["user_id"].decode(), row["id"]) for row in rows)
     per_user = Counter(user_id for user_id, _ in in_mysql.elements())
-    winners = story.winners
+    winners = story.winners()
     told = Counter(winners.items())
     answered = sum(len(answers) for answers in story.answers.values())
     inconsistent = [

@@ -67,9 +67,8 @@ class Story:
     # Seconds from call to answer by RPC.
     latencies: dict[str, list[float]] = field(default_factory=dict)
 
-    @property
     def winners(self) -> dict[str, int]:
-        """The coupon that each winner was told."""
+        """The coupon that each winner was told, computed from all answers."""
         return {
             user_id: coupon_id
             for user_id, answers in self.answers.items()
@@ -151,7 +150,7 @@ class _Teller:
         self._story.claim_seconds = time.perf_counter() - begin
 
     async def _wait_for_coupons(self) -> None:
-        total = len(self._story.winners)
+        total = len(self._story.winners())
         done = self._progress.step("wins become coupons in MySQL", total)
         begin = time.perf_counter()
         seen = 0
@@ -164,7 +163,8 @@ class _Teller:
         self._story.persist_seconds = time.perf_counter() - begin
 
     async def _ask_again(self) -> None:
-        again = [one for one in shop.claims() if one.user_id in self._story.winners][:_ASKED_AGAIN]
+        winners = self._story.winners()
+        again = [one for one in shop.claims() if one.user_id in winners][:_ASKED_AGAIN]
         done = self._progress.step("winners ask again with the same request", len(again))
 
         async def ask(client: Client, one: shop.Claim) -> None:
@@ -178,7 +178,7 @@ class _Teller:
         await self._spread(again, ask)
 
     async def _shop(self) -> None:
-        shoppers = sorted(self._story.winners.items())[:_SHOPPERS]
+        shoppers = sorted(self._story.winners().items())[:_SHOPPERS]
         done = self._progress.step("winners receive two more coupons, price their carts and lock", len(shoppers))
 
         async def buy(client: Client, shopper: tuple[str, int]) -> None:

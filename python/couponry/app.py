@@ -1,0 +1,333 @@
+"""The one place where the parts are put together: `opened` makes them, `serve` runs them until SIGTERM.
+
+Nothing imports this module but the command line and the tests.
+"""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import grpc.aio
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from couponry import discount
+from couponry._core import L1
+from couponry.clock import Clock, system_clock
+from couponry.config import CacheSettings, Settings, StackingSettings
+from couponry.coupons.available import AvailableCoupons
+from couponry.coupons.calculating import Calculator
+from couponry.coupons.codes import Codes
+from couponry.coupons.granting import Granting
+from couponry.coupons.loaders import register_loaders as register_coupon_loaders
+from couponry.coupons.receiving import Receiving
+from couponry.coupons.refs import RefResolver
+from couponry.coupons.templates import Templates
+from couponry.coupons.user_coupons import UserCoupons
+from couponry.coupons.wallet import Wallet
+from couponry.flash_sale.activities import Activities
+from couponry.flash_sale.activities import register_loaders as register_activity_loaders
+from couponry.flash_sale.adjustments import Adjustments
+from couponry.flash_sale.claims import Claims
+from couponry.flash_sale.configure import Configurator
+from couponry.flash_sale.fence import Fence
+from couponry.flash_sale.outbox import Outbox
+from couponry.flash_sale.participate import Participation
+from couponry.flash_sale.pending import PendingWins
+from couponry.flash_sale.records import Records
+from couponry.flash_sale.rows import Rows
+from couponry.flash_sale.sale import Sale
+from couponry.flash_sale.settle import Settlement
+from couponry.flash_sale.stock import Stock
+from couponry.flash_sale.upkeep import Upkeep
+from couponry.frontend import reference
+from couponry.frontend.port import open_port
+from couponry.jobs.expirer import Expirer
+from couponry.jobs.persister import Persister, Trimmer
+from couponry.jobs.runner import Job, JobRunner
+from couponry.metrics import LayerCollector, metrics_page
+from couponry.orders.service import Orders
+from couponry.servicers.coupon import CouponServicer
+from couponry.servicers.discount import DiscountServicer
+from couponry.servicers.flash_sale import FlashSaleServicer
+from couponry.servicers.order import OrderServicer
+from couponry.servicers.template import TemplateServicer
+from couponry.servicers.transaction import TransactionServicer
+from couponry.store import requests
+from couponry.store.ids import Ids
+from couponry.store.layers import LayerLives, Layers
+from couponry.store.mysql import MySQL
+from couponry.store.redis import Redis
+from couponry.v1 import coupon_pb2, discount_pb2, flash_sale_pb2, order_pb2, template_pb2, transaction_pb2
+from couponry.v1.coupon_pb2_grpc import add_CouponServiceServicer_to_server
+from couponry.v1.discount_pb2_grpc import add_DiscountServiceServicer_to_server
+from couponry.v1.flash_sale_pb2_grpc import add_FlashSaleServiceServicer_to_server
+from couponry.v1.order_pb2_grpc import add_OrderServiceServicer_to_server
+from couponry.v1.template_pb2_grpc import add_TemplateServiceServicer_to_server
+from couponry.v1.transaction_pb2_grpc import add_TransactionServiceServicer_to_server
+
+__all__ = ["SERVICES", "App", "opened", "serve", "served"]
+
+_log = structlog.get_logger(__name__)
+
+PERSISTER: Final = "persister"
+SERVICES: Final = tuple(
+    file.services_by_name[name].full_name
+    for file in (
+        template_pb2.DESCRIPTOR,
+        coupon_pb2.DESCRIPTOR,
+        discount_pb2.DESCRIPTOR,
+        order_pb2.DESCRIPTOR,
+        flash_sale_pb2.DESCRIPTOR,
+        transaction_pb2.DESCRIPTOR,
+    )
+    for name in file.services_by_name
+)
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """What a worker consists of, for whoever runs or tests it."""
+
+    settings: Settings
+    mysql: MySQL
+    l1: L1
+    layers: Layers
+    jobs: JobRunner
+    persister: Persister
+    upkeep: Upkeep
+    expirer: Expirer
+    templates: TemplateServicer
+    coupons: CouponServicer
+    discounts: DiscountServicer
+    orders: OrderServicer
+    flash_sales: FlashSaleServicer
+    transactions: TransactionServicer
+
+    def add_to(self, server: grpc.aio.Server) -> health.aio.HealthServicer:
+        """Adds every service, health and reflection to a server that has not started."""
+        add_TemplateServiceServicer_to_server(self.templates, server)
+        add_CouponServiceServicer_to_server(self.coupons, server)
+        add_DiscountServiceServicer_to_server(self.discounts, server)
+        add_OrderServiceServicer_to_server(self.orders, server)
+        add_FlashSaleServiceServicer_to_server(self.flash_sales, server)
+        add_TransactionServiceServicer_to_server(self.transactions, server)
+        healthy = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+        return healthy
+
+
+async def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
+    """Runs a worker until SIGTERM or SIGINT, then drains. `ready` is told one line with the address.
+
+    Raises OSError where the port is taken, Unavailable where a store does not answer.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(sign, stop.set)
+    async with (
+        opened(settings) as app,
+        served(app) as address,
+    ):
+        ready(f"couponry serves on {address}")
+        await stop.wait()
+        _log.info("draining", within_s=settings.server.drain_timeout_s)
+
+
+@asynccontextmanager
+async def served(app: App) -> AsyncIterator[str]:
+    """Serves the app while the block runs; the value is the address. At the end calls under way may finish."""
+    settings = app.settings
+    with metrics_page(settings.metrics.listen, LayerCollector(app.layers, app.l1)):
+        server = reference.make_server(settings.server, reuse_port=settings.server.workers > 1)
+        healthy = app.add_to(server)
+        address = open_port(server, settings.server)
+        await server.start()
+        if settings.jobs.enabled:
+            app.jobs.start()
+        names = ("", *SERVICES)
+        for name in names:
+            await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
+        try:
+            yield str(address)
+        finally:
+            await healthy.enter_graceful_shutdown()
+            await server.stop(settings.server.drain_timeout_s)
+            await app.jobs.stop(within_s=settings.server.drain_timeout_s)
+
+
+@asynccontextmanager
+async def opened(
+    settings: Settings, *, clock: Clock = system_clock, session_clock: Clock | None = None
+) -> AsyncIterator[App]:
+    """Connects to the stores and makes the parts. With `session_clock` the database's NOW() follows it (for tests)."""
+    async with AsyncExitStack() as closing:
+        mysql = await MySQL.connect(settings.mysql, session_clock=session_clock)
+        closing.push_async_callback(mysql.close)
+        cache_redis = Redis(settings.redis.cache.get_secret_value(), settings.redis)
+        closing.push_async_callback(cache_redis.close)
+        sale_redis = Redis(settings.redis.sale.get_secret_value(), settings.redis)
+        closing.push_async_callback(sale_redis.close)
+        codes = await Codes.load(mysql)
+        ids = Ids(mysql)
+        l1 = L1(_capacities(settings.cache))
+        layers = Layers(l1=l1, redis=cache_redis, clock=clock, lives=_lives(settings.cache))
+        closing.push_async_callback(layers.close)
+        register_coupon_loaders(layers=layers, mysql=mysql, codes=codes, clock=clock)
+        register_activity_loaders(layers=layers, mysql=mysql, clock=clock)
+        rules = _rules(settings.stacking)
+        submitted = settings.stacking.submitted_limit
+
+        # Flash sale
+        sale = Sale(sale_redis)
+        outbox = Outbox(mysql=mysql, sale=sale, batch=settings.flash_sale.persist_batch)
+        fence = Fence(mysql=mysql, sale=sale, outbox=outbox)
+        configurator = Configurator(mysql=mysql, sale=sale, fence=fence)
+        adjustments = Adjustments(mysql=mysql, sale=sale, fence=fence)
+        settlement = Settlement(
+            mysql=mysql,
+            layers=layers,
+            sale=sale,
+            fence=fence,
+            outbox=outbox,
+            adjustments=adjustments,
+            clock=clock,
+        )
+        upkeep = Upkeep(
+            mysql=mysql,
+            sale=sale,
+            fence=fence,
+            configurator=configurator,
+            adjustments=adjustments,
+            settlement=settlement,
+        )
+        rows = Rows(mysql=mysql, outbox=outbox)
+        closing.push_async_callback(rows.close)
+        claims = Claims(
+            sale=sale,
+            fence=fence,
+            per_script=settings.flash_sale.claims_per_script,
+            in_flight=settings.flash_sale.scripts_in_flight,
+            retry_after_s=settings.flash_sale.fence_retry_ms / 1000,
+        )
+        pending_wins = PendingWins(mysql=mysql, sale=sale, codes=codes)
+
+        # Jobs
+        persister = Persister(mysql=mysql, outbox=outbox, fence=fence, wake=lambda: jobs.nudge(PERSISTER))
+        expirer = Expirer(mysql=mysql, batch=settings.jobs.expirer_batch)
+        trimmer = Trimmer(mysql=mysql, sale=sale, after_s=settings.flash_sale.trim_after_s)
+        jobs = _jobs(settings, mysql, persister=persister, upkeep=upkeep, expirer=expirer, trimmer=trimmer)
+
+        # Coupons
+        refs = RefResolver(codes=codes, clock=clock)
+        wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=pending_wins)
+        receiving = Receiving(mysql=mysql, layers=layers, ids=ids, codes=codes)
+        closing.push_async_callback(receiving.close)
+
+        yield App(
+            settings=settings,
+            mysql=mysql,
+            l1=l1,
+            layers=layers,
+            jobs=jobs,
+            persister=persister,
+            upkeep=upkeep,
+            expirer=expirer,
+            templates=TemplateServicer(Templates(mysql=mysql, layers=layers, ids=ids)),
+            coupons=CouponServicer(
+                receiving=receiving,
+                granting=Granting(mysql=mysql, layers=layers, ids=ids, codes=codes),
+                user_coupons=UserCoupons(mysql=mysql, layers=layers, codes=codes, wallet=wallet, refs=refs),
+                available=AvailableCoupons(wallet=wallet, clock=clock, rules=rules),
+            ),
+            discounts=DiscountServicer(
+                Calculator(wallet=wallet, refs=refs, clock=clock, rules=rules, submitted_limit=submitted)
+            ),
+            orders=OrderServicer(
+                Orders(
+                    mysql=mysql,
+                    layers=layers,
+                    codes=codes,
+                    refs=refs,
+                    pending_wins=pending_wins,
+                    rules=rules,
+                    submitted_limit=submitted,
+                    lock_ttl_default_s=settings.orders.lock_ttl_default_s,
+                    lock_ttl_max_s=settings.orders.lock_ttl_max_s,
+                    return_grace_default_s=settings.orders.return_grace_default_s,
+                )
+            ),
+            flash_sales=FlashSaleServicer(
+                activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
+                participation=Participation(
+                    mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, on_win=persister.nudge
+                ),
+                stock=Stock(
+                    mysql=mysql,
+                    sale=sale,
+                    fence=fence,
+                    clock=clock,
+                    age_s=settings.flash_sale.stock_age_ms / 1000,
+                    monotonic=time.monotonic,
+                ),
+                records=Records(mysql=mysql, sale=sale, codes=codes),
+                settlement=settlement,
+                adjustments=adjustments,
+            ),
+            transactions=TransactionServicer(),
+        )
+
+
+def _capacities(settings: CacheSettings) -> dict[str, int]:
+    return {
+        "template": settings.l1_template_bytes,
+        "template_key": settings.l1_template_bytes // 8,
+        "activity": settings.l1_activity_bytes,
+        "activity_key": settings.l1_activity_bytes // 8,
+        "user": settings.l1_user_bytes,
+        "absence": settings.l1_absence_bytes,
+    }
+
+
+def _lives(settings: CacheSettings) -> LayerLives:
+    return LayerLives(
+        l1_ms=settings.l1_ttl_ms,
+        l2_ms=settings.l2_ttl_ms,
+        absence_ms=settings.absence_ttl_ms,
+        jitter_percent=settings.jitter_percent,
+    )
+
+
+def _rules(settings: StackingSettings) -> discount.Rules:
+    return discount.Rules(
+        instant_limit=settings.instant_limit,
+        free_shipping_limit=settings.free_shipping_limit,
+        count_limit=settings.count_limit,
+        submitted_limit=settings.submitted_limit,
+    )
+
+
+def _jobs(
+    settings: Settings, mysql: MySQL, *, persister: Persister, upkeep: Upkeep, expirer: Expirer, trimmer: Trimmer
+) -> JobRunner:
+    retention_s = settings.jobs.request_retention_s
+
+    async def sweep() -> int:
+        return await mysql.run(lambda tx: requests.forget_older_than(tx, retention_s))
+
+    return JobRunner(
+        [
+            Job(PERSISTER, persister.run_once, settings.jobs.persister_interval_ms / 1000),
+            Job("upkeep", upkeep.run_once, settings.jobs.adjuster_interval_ms / 1000),
+            Job("expirer", expirer.run_once, settings.jobs.expirer_interval_ms / 1000),
+            Job("trimmer", trimmer.run_once, settings.jobs.trim_interval_ms / 1000),
+            Job("sweeper", sweep, settings.jobs.sweep_interval_s),
+        ]
+    )
