@@ -51,17 +51,28 @@ pub struct Coupon(pub(crate) CouponSpec);
 
 impl Coupon {
     pub fn new(spec: CouponSpec) -> Result<Self, Violations> {
+        let window = (spec.valid_from, spec.valid_until);
+        Self::check(spec.coupon_id, spec.template_id, window, spec.budget_left).or(Self(spec))
+    }
+
+    /// What is wrong with a coupon, its terms apart.
+    pub fn check(
+        coupon_id: i64,
+        template_id: i64,
+        window: (Option<i64>, Option<i64>),
+        budget_left: Option<i64>,
+    ) -> Violations {
         let mut violations = Violations::default();
-        violations.own_id("coupon_id", spec.coupon_id);
-        violations.own_id("template_id", spec.template_id);
-        if let (Some(from), Some(until)) = (spec.valid_from, spec.valid_until)
+        violations.own_id("coupon_id", coupon_id);
+        violations.own_id("template_id", template_id);
+        if let (Some(from), Some(until)) = window
             && from >= until
         {
             violations.add("valid_until", "must be later than valid_from");
         }
-        if let Some(left) = spec.budget_left {
+        if let Some(left) = budget_left {
             violations.at_least("budget_left", left, 0);
         }
-        violations.or(Self(spec))
+        violations
     }
 }

@@ -2,9 +2,12 @@
 
 import importlib
 import pkgutil
+import re
+import runpy
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -234,6 +237,8 @@ def test_the_cart_is_looked_at_before_the_coupons() -> None:
     assert of_coupons([Coupon(1, 1, TEN_OFF), bad_coupon], Rules(minimum_payable=-1, count_limit=0)) == [
         ("rules.minimum_payable", "must be at least 0, is -1"),
         ("rules.count_limit", "must be 1 to 30, is 0"),
+        ("coupons[1].coupon_id", "must be 1 to 9007199254740991, is 0"),
+        ("coupons[1].template_id", "must be 1 to 9007199254740991, is 0"),
         ("coupons[1].terms.amount_off", "must be at least 1, is 0"),
     ]
 
@@ -309,3 +314,11 @@ def test_a_million_units_a_line_are_priced_as_runs() -> None:
     assert decision.discount == 10
     assert sum(sum(count for count, _ in line.units) for line in decision.lines) == 500_000_000
     assert all(len(line.units) <= 2 for line in decision.lines)
+
+
+def test_the_example_of_the_documentation_runs(repository: Path, tmp_path: Path) -> None:
+    text = (repository / "docs" / "discounts.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    script = tmp_path / "example.py"
+    script.write_text(example, encoding="utf-8")
+    assert runpy.run_path(str(script))["decision"].discount == 5_000
