@@ -253,6 +253,6 @@ def _translated(address: MySqlAddress) -> Iterator[None]:
             _log.warning("database unavailable", address=str(address), code=code)
             raise Unavailable("the database cannot be reached") from error
         raise
-    except (OSError, asyncio.IncompleteReadError) as error:
+    except (ConnectionError, asyncio.IncompleteReadError) as error:
         _log.warning("database unavailable", address=str(address), error=type(error).__name__)
         raise Unavailable("the database cannot be reached") from error
