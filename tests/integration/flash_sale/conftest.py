@@ -165,9 +165,7 @@ async def open_instance(settings: Settings, template: int) -> AsyncIterator[Open
             redis = Redis(url, settings.redis)
             stack.push_async_callback(redis.close)
             kinds = ("template", "template_key", "user", "activity", "activity_key", "absence")
-            layers = Layers(
-                l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=redis, clock=system_clock, lives=LayerLives()
-            )
+            layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=redis, clock=system_clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
             codes = await Codes.load(mysql)
             told: list[Place] = []
@@ -209,5 +207,3 @@ async def mortal_redis(own_stack: DevStack, settings: Settings) -> AsyncIterator
     await redis.close()
     yield own_stack
     own_stack.start_redis()
-
-

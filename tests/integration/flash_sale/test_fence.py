@@ -1,7 +1,7 @@
 """The fence: whichever Redis answers, with whatever history, nothing is oversold and no number is told twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,9 +16,9 @@ from tests.integration.flash_sale.conftest import STATUS, Instance, OpenInstance
 
 
 @pytest.fixture
-async def mortal(open_instance: OpenInstance, mortal_redis: DevStack) -> AsyncIterator[Instance]:
+async def mortal(open_instance: OpenInstance, mortal_redis: DevStack) -> Instance:
     """An instance on a Redis that the test may kill."""
-    yield await open_instance(mortal_redis.redis_url)
+    return await open_instance(mortal_redis.redis_url)
 
 
 async def keys_of(shop: Instance, activity_id: int) -> dict[str, bytes]:
@@ -37,9 +37,7 @@ async def restore(shop: Instance, activity_id: int, keys: dict[str, bytes]) -> N
 
 async def another_replid(shop: Instance, activity_id: int) -> None:
     """What a restart does to m: its replid is no longer the server's."""
-    await shop.redis.client.hset(  # type: ignore[misc]
-        shop.redis.key(Place(activity_id).names()[0]), "replid", "0" * 40
-    )
+    await shop.redis.client.hset(shop.redis.key(Place(activity_id).names()[0]), "replid", "0" * 40)
 
 
 def restart(stack: DevStack) -> None:
@@ -191,7 +189,8 @@ async def test_wins_that_the_outbox_lacks_come_from_the_winners_hash(shop: Insta
     activity_id = (await shop.create(stock=10)).activity_id
     told = {await shop.win(activity_id, user, "r"): user for user in "abc"}
     stream = shop.redis.key(Place(activity_id).names()[2])
-    [_, (middle, _), _] = await shop.redis.client.xrange(stream)
+    entries: Any = await shop.redis.client.xrange(stream)
+    [_, (middle, _), _] = entries
     await shop.redis.client.xdel(stream, middle)
     await shop.persist()
     assert await shop.coupons(activity_id) == told
