@@ -6,6 +6,8 @@ from typing import final
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
 from couponry.discount.rows import DecisionRow, Told
 
+__all__ = ["L1", "CodeKey", "check_terms", "lua_scripts", "price_cart"]
+
 # Scripts (rust/core/src/scripts.rs)
 
 def lua_scripts() -> list[tuple[str, str]]:

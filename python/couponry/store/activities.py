@@ -54,7 +54,8 @@ LIST_ACTIVE: Final = (
 # Of an activity that has not begun nothing is to be done yet; a minute ahead, because clocks differ.
 SELECT_UNSETTLED: Final = (
     "SELECT p.activity_id, p.bucket, a.state FROM activities a JOIN activity_progress p ON p.activity_id = a.id"
-    f" WHERE a.state IN ({OPEN}, {ENDING}) AND a.start_at < UTC_TIMESTAMP(3) + INTERVAL 60 SECOND"
+    f" WHERE a.state IN ({OPEN}, {ENDING})"
+    f" AND (a.state = {ENDING} OR a.start_at < UTC_TIMESTAMP(3) + INTERVAL 60 SECOND)"
     " ORDER BY a.state, a.end_at, a.id"
 )
 SELECT_CONFIGURATION: Final = (

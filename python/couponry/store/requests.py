@@ -16,12 +16,8 @@ _INSERT: Final = (
     "INSERT INTO request_log (method, scope, request_id, fingerprint, answer, created_at)"
     " VALUES (%s, %s, %s, %s, NULL, UTC_TIMESTAMP(3))"
 )
-_SELECT: Final = (
-    "SELECT fingerprint, answer FROM request_log WHERE method = %s AND scope = %s AND request_id = %s"
-)
-_UPDATE: Final = (
-    "UPDATE request_log SET answer = %s WHERE method = %s AND scope = %s AND request_id = %s"
-)
+_SELECT: Final = "SELECT fingerprint, answer FROM request_log WHERE method = %s AND scope = %s AND request_id = %s"
+_UPDATE: Final = "UPDATE request_log SET answer = %s WHERE method = %s AND scope = %s AND request_id = %s"
 _DELETE: Final = (
     "DELETE FROM request_log WHERE created_at < UTC_TIMESTAMP(3) - INTERVAL %s SECOND ORDER BY created_at LIMIT 1000"
 )
@@ -50,9 +46,7 @@ async def find(tx: Tx, key: RequestKey) -> bytes | None:
     if row is None:
         return None
     if row["fingerprint"] != key.fingerprint:
-        raise InvalidArgument.of(
-            "request_id", "was used before with another body", reason="IDEMPOTENCY_MISMATCH"
-        )
+        raise InvalidArgument.of("request_id", "was used before with another body", reason="IDEMPOTENCY_MISMATCH")
     answer: bytes | None = row["answer"]
     return answer
 

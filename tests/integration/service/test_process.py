@@ -133,7 +133,7 @@ async def test_a_call_under_way_at_sigterm_is_answered(service: Service, private
                 )
             )
             async with asyncio.timeout(10):
-                while not await waits_for_a_lock(mysql):
+                while not await waits_for_a_lock(mysql):  # noqa: ASYNC110 - only the database knows
                     # InnoDB renews what it shows of transactions only when it was not asked for 100 ms.
                     await asyncio.sleep(0.15)
             stopping = asyncio.create_task(asyncio.to_thread(service.stop))

@@ -3,11 +3,10 @@ the version before it, and what is dropped was unused for one release.
 """
 
 from pathlib import Path
-from typing import Any
 
+from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine
 from sqlalchemy.pool import NullPool
@@ -19,7 +18,7 @@ __all__ = ["pending", "upgrade"]
 
 def pending(dsn: str) -> list[str]:
     """The migrations that the database lacks, oldest first, as `revision: what it does`."""
-    script = _script()
+    script = ScriptDirectory.from_config(_config())
     engine = _engine(dsn)
     with engine.connect() as connection:
         current = MigrationContext.configure(connection).get_current_revision()
@@ -34,25 +33,20 @@ def pending(dsn: str) -> list[str]:
 def upgrade(dsn: str) -> list[str]:
     """Applies what `pending` lists and returns it."""
     missing = pending(dsn)
-    script = _script()
-
-    def steps(revision: Any, _context: MigrationContext) -> Any:
-        return script._upgrade_revs("head", revision)
-
-    engine = _engine(dsn)
-    with engine.connect() as connection:
-        context = MigrationContext.configure(connection, opts={"fn": steps})
-        with context.begin_transaction(), Operations.context(context):
-            context.run_migrations()
+    config = _config()
+    with _engine(dsn).connect() as connection:
+        # env.py takes it from there.
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
         connection.commit()
     return missing
 
 
-def _script() -> ScriptDirectory:
+def _config() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
-    return ScriptDirectory.from_config(config)
+    return config
 
 
 def _engine(dsn: str) -> Engine:
