@@ -18,13 +18,13 @@ from couponry.clock import system_clock, to_timestamp
 from couponry.config import FlashSaleSettings, Settings
 from couponry.coupons.codes import Codes
 from couponry.devstack import DevStack
-from couponry.flash_sale.parts import FlashSale
 from couponry.flash_sale.wire import Place
 from couponry.jobs.persister import Persister
 from couponry.store.layers import LayerLives, Layers
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
 from couponry.v1 import flash_sale_pb2 as pb
+from tests.integration.flash_sale.parts import FlashSale
 
 STATUS = pb.ParticipateStatus
 TEMPLATE_ID = 1

@@ -445,6 +445,22 @@ async def test_an_ending_that_a_crash_cut_goes_on(shop: Instance, monkeypatch: p
     assert await shop.coupons(activity_id) == {coupon_id: "ann"}
 
 
+async def test_an_activity_that_ends_before_it_begins_settles_too(
+    shop: Instance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    activity_id = (await shop.create(start_at=soon(days=1), end_at=soon(days=2))).activity_id
+
+    async def later(_place: Place) -> bool:
+        return False
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.parts.settlement, "settle", later)
+        assert (await shop.end(activity_id)).activity.state == pb.ACTIVITY_STATE_ENDING
+    await shop.parts.upkeep.run_once()
+    assert (await shop.end(activity_id)).activity.state == pb.ACTIVITY_STATE_SETTLED
+    assert await shop.counters() == (0, 0)
+
+
 async def test_ending_while_claims_go_on_loses_no_win(open_instance: OpenInstance) -> None:
     one, two = await open_instance(), await open_instance()
     activity_id = (await one.create(stock=5000)).activity_id

@@ -1,4 +1,4 @@
-"""The parts of flash sales, put together over the stores that an instance has."""
+"""The parts of flash sales, put together over the stores that an instance has, without the rest of a service."""
 
 import time
 from collections.abc import Callable
