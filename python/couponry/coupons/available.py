@@ -11,7 +11,6 @@ from typing import Final
 
 from couponry import discount
 from couponry.clock import Clock, from_ms, from_timestamp, to_ms
-from couponry.coupons.messages import coupon_as_of
 from couponry.coupons.pricing import Candidate, cart_of, coupon_of, price, rejected_message
 from couponry.coupons.wallet import Wallet
 from couponry.errors import InvalidArgument
@@ -78,7 +77,7 @@ class AvailableCoupons:
     async def _ranked(
         self, user_id: str, cart: discount.Cart, rules: discount.Rules, now: datetime
     ) -> list[tuple[tuple[int, ...], coupon_pb2.AvailableCoupon]]:
-        live = [coupon_as_of(coupon, now) for coupon in await self._wallet.live(user_id)]
+        live = await self._wallet.live(user_id, now)
         candidates = await self._wallet.candidates([coupon for coupon in live if coupon.state in _LISTED])
         ranked = [
             (_rank(candidate.coupon, standing), _entry(candidate.coupon, standing))

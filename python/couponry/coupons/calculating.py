@@ -49,7 +49,7 @@ class Calculator:
         if request.mode == discount_pb2.CALCULATE_MODE_BEST:
             raise Unimplemented("the best combination comes with a later release: name the coupons with APPLY_GIVEN")
         candidates = await self._stored_candidates(request.user_id, refs)
-        inline_refs = [ResolvedRef(coupon_id, "", _INLINE) for coupon_id in inline]
+        inline_refs = [ResolvedRef(coupon_id, "", f"{_INLINE}[{index}]") for index, coupon_id in enumerate(inline)]
         decision = decide(
             cart,
             [*refs, *inline_refs],

@@ -1,14 +1,14 @@
 """What the layers hold of coupons: a template, a template's id by the shop's key, and a user's live coupons.
 
-An entry holds only columns of its rows; a live coupon is UNUSED or LOCKED as written, so its state is read with
-`messages.coupon_as_of`.
+An entry holds only columns of its rows: a live coupon is UNUSED or LOCKED as it was written, whatever the time, and
+`messages.coupon_as_of` says what it reads as.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Final
 
-from couponry.clock import Clock, from_timestamp
+from couponry.clock import Clock, from_ms, from_timestamp
 from couponry.coupons.codes import Codes
 from couponry.coupons.messages import coupon_message, template_message
 from couponry.store.coupons import select_live
@@ -22,6 +22,8 @@ __all__ = ["TEMPLATE_KEY_KIND", "TEMPLATE_KIND", "USER_KIND", "register_loaders"
 TEMPLATE_KIND: Final = "template"
 TEMPLATE_KEY_KIND: Final = "template_key"
 USER_KIND: Final = "user"
+# Before every lock and every end, so that time changes no state.
+_AS_WRITTEN: Final = from_ms(0)
 
 
 def register_loaders(*, layers: Layers, mysql: MySQL, codes: Codes, clock: Clock) -> None:
@@ -36,11 +38,12 @@ def register_loaders(*, layers: Layers, mysql: MySQL, codes: Codes, clock: Clock
         return {row["template_key"].decode(): Loaded(str(row["id"]).encode()) for row in rows}
 
     async def load_users(keys: Sequence[str]) -> Mapping[str, Loaded]:
-        now = clock()
         entries = {key: coupon_pb2.ListUserCouponsResponse() for key in keys}
         for row in await select_live(mysql, keys):
-            entries[row["user_id"].decode()].coupons.append(coupon_message(row, now, codes))
-        return {key: Loaded(entry.SerializeToString(), _next_boundary(entry, now)) for key, entry in entries.items()}
+            entries[row["user_id"].decode()].coupons.append(coupon_message(row, _AS_WRITTEN, codes))
+        return {
+            key: Loaded(entry.SerializeToString(), _next_boundary(entry, clock())) for key, entry in entries.items()
+        }
 
     layers.register(TEMPLATE_KIND, load_templates)
     layers.register(TEMPLATE_KEY_KIND, load_keys)

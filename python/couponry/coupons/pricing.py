@@ -4,9 +4,10 @@ Everything that prices (CalculateDiscount, ListAvailableCoupons, LockCoupons) go
 has one price wherever it is shown or taken.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, cast
 
 from couponry import discount
@@ -20,7 +21,7 @@ __all__ = ["Candidate", "RefResolver", "ResolvedRef", "cart_of", "decide", "term
 
 MAX_LINES: Final = 500
 MAX_SHIPMENTS: Final = 500
-_ALWAYS: Final = (datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, tzinfo=UTC))
+_COUPON_PATH: Final = re.compile(r"coupons\[(?P<index>\d+)\](?P<rest>.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,9 +130,8 @@ def decide(
         else:
             chosen[ref.coupon_id] = ref
     coupons = [coupon_of(candidates[coupon_id]) for coupon_id in chosen]
-    decision = decision_message(price(cart, coupons, rules, now))
-    for applied in decision.applied:
-        applied.pending = candidates[applied.coupon_id].coupon.state == coupon_pb2.COUPON_STATE_PENDING
+    fields = [ref.field for ref in chosen.values()]
+    decision = decision_message(price(cart, coupons, rules, now, fields=fields))
     for rejected in decision.rejected:
         rejected.code = chosen[rejected.coupon_id].code
     decision.rejected.extend(refused)
@@ -139,13 +139,30 @@ def decide(
 
 
 def price(
-    cart: discount.Cart, coupons: Sequence[discount.Coupon], rules: discount.Rules, now: datetime
+    cart: discount.Cart,
+    coupons: Sequence[discount.Coupon],
+    rules: discount.Rules,
+    now: datetime,
+    *,
+    fields: Sequence[str] = (),
 ) -> discount.Decision:
-    """The calculator; what it finds wrong with the cart raises InvalidArgument."""
+    """The calculator; `fields` are where the request names the coupons. Raises InvalidArgument with such paths."""
     try:
         return discount.price(cart, coupons, rules, now=now)
     except discount.InvalidCart as error:
         raise InvalidArgument(FieldViolation(f"cart.{field}", text) for field, text in error.violations) from None
+    except discount.InvalidCoupons as error:
+        raise InvalidArgument(
+            FieldViolation(_request_path(field, fields), text) for field, text in error.violations
+        ) from None
+
+
+def _request_path(path: str, fields: Sequence[str]) -> str:
+    """`coupons[2].terms.repeat` of the calculator's call as the path in the request."""
+    place = _COUPON_PATH.match(path)
+    if place is not None and int(place["index"]) < len(fields):
+        return fields[int(place["index"])] + place["rest"]
+    return path.removeprefix("rules.")
 
 
 def coupon_of(candidate: Candidate) -> discount.Coupon:
@@ -155,8 +172,8 @@ def coupon_of(candidate: Candidate) -> discount.Coupon:
         coupon_id=coupon.coupon_id,
         template_id=template.template_id,
         terms=terms_of(template.spec.terms),
-        valid_from=from_timestamp(coupon.valid_from) if coupon.HasField("valid_from") else _ALWAYS[0],
-        valid_until=from_timestamp(coupon.valid_until) if coupon.HasField("valid_until") else _ALWAYS[1],
+        valid_from=from_timestamp(coupon.valid_from) if coupon.HasField("valid_from") else None,
+        valid_until=from_timestamp(coupon.valid_until) if coupon.HasField("valid_until") else None,
         state=discount.CouponState[_name(coupon_pb2.CouponState.Name(coupon.state), "COUPON_STATE_")],
         template_paused=template.state == template_pb2.TEMPLATE_STATE_PAUSED,
         budget_left=candidate.budget_left,
@@ -198,6 +215,7 @@ def _applied(applied: discount.Applied) -> discount_pb2.AppliedCoupon:
         template_id=applied.template_id,
         discount=applied.discount,
         unused=applied.unused,
+        pending=applied.pending,
         lines=[
             discount_pb2.LineAllocation(
                 line_id=line.line_id,
@@ -227,7 +245,7 @@ def rejected_message(rejected: discount.Rejected) -> discount_pb2.RejectedCoupon
         template_id=rejected.template_id,
         reason=cast("reason_pb2.Reason", reason_pb2.Reason.Value(f"REASON_{rejected.reason.name}")),
     )
-    for field in ("short_by", "with_coupon_id", "group", "less_by", "left"):
+    for field in ("short_by", "with_coupon_id", "group", "left"):
         value = getattr(rejected, field)
         if value is not None:
             setattr(message, field, value)

@@ -24,7 +24,6 @@ __all__ = ["check_mask", "check_spec", "check_terms", "frozen_changes", "merged"
 MAX_TOTAL: Final = 10**9
 _WINDOW_ENDS: Final = ("receive_from", "receive_until", "valid_from", "valid_until")
 _FREE: Final = frozenset({"name", "description", "metadata", "total"})
-_MAX_SCOPE_ENTRIES: Final = 1000
 _DAY_MS: Final = 86_400_000
 _LATER_KINDS: Final = frozenset({template_pb2.KIND_FIXED_PRICE, template_pb2.KIND_NTH_ITEM})
 
@@ -74,8 +73,6 @@ def check_terms(terms: template_pb2.Terms, field: str, violations: Violations) -
     for other in ("nth_item", "fixed_price"):
         if terms.HasField(other):
             violations.add(f"{field}.{other}", "belongs to another kind")
-    for scope_field, entries in terms.scope.ListFields():
-        violations.count(f"{field}.scope.{scope_field.name}", len(entries), least=0, most=_MAX_SCOPE_ENTRIES)
     if specified:
         try:
             discount.validate_terms(terms_of(terms))

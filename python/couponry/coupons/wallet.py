@@ -4,6 +4,7 @@ What is found here shows and prices; whatever moves a coupon reads its row in it
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from couponry.clock import Clock, from_sql
 from couponry.coupons.codes import Codes
@@ -31,12 +32,11 @@ class Wallet:
         self._clock = clock
         self._pending_wins = pending_wins
 
-    async def live(self, user_id: str) -> list[coupon_pb2.Coupon]:
-        """The coupons that are UNUSED or LOCKED as written, in id order; some of them may read as EXPIRED now."""
+    async def live(self, user_id: str, now: datetime) -> list[coupon_pb2.Coupon]:
+        """The coupons that are UNUSED or LOCKED as written, in id order, as they read at `now`: maybe EXPIRED."""
         payload = await self._layers.get(USER_KIND, user_id)
         if payload is None:
             return []
-        now = self._clock()
         return [coupon_as_of(coupon, now) for coupon in coupon_pb2.ListUserCouponsResponse.FromString(payload).coupons]
 
     async def find(self, user_id: str, coupon_ids: Iterable[int]) -> dict[int, coupon_pb2.Coupon]:
@@ -44,7 +44,9 @@ class Wallet:
         wanted = set(coupon_ids)
         if not wanted:
             return {}
-        found = {coupon.coupon_id: coupon for coupon in await self.live(user_id) if coupon.coupon_id in wanted}
+        found = {
+            coupon.coupon_id: coupon for coupon in await self.live(user_id, self._clock()) if coupon.coupon_id in wanted
+        }
         found |= await self.find_stored(user_id, wanted - found.keys())
         return found
 

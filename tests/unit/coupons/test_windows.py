@@ -29,4 +29,4 @@ def test_a_coupon_is_born_expired_only_where_the_templates_window_is_over(
     received_at: datetime, valid_days: int | None
 ) -> None:
     _, end = coupon_window(START, END, valid_days, received_at)
-    assert (end <= received_at) == (END <= received_at)
+    assert (end <= received_at) == (received_at >= END)
