@@ -14,14 +14,15 @@ from couponry.v1 import coupon_pb2, order_pb2, template_pb2
 from tests.integration.orders.desk import NOW, Desk, goods, instant_off
 from tests.integration.orders.model import Attempt, Coupon, Model, Order, Refused, Template, Terms
 
-STEPS = 120
-ORDERS = ("O", "P", "Q")
+STEPS = 160
 # amount off, budget, grace in seconds, returns, end in seconds
 TEMPLATES = (
     (500, None, 0, False, 100_000),
     (1000, 2500, 0, True, 100_000),
-    (300, None, 50, True, 200),
-    (7, 20, 0, True, 400),
+    (7, 14, 0, True, 150),
+    (300, None, 50, True, 60),
+    (40, 90, 20, True, 120),
+    (3, None, 100, False, 240),
 )
 
 
@@ -46,25 +47,31 @@ class Walk:
             )
             twin = Template(amount_off, budget, timedelta(seconds=grace_s), returns)
             self.templates.append((template, twin))
-            for _ in range(3):
+            for _ in range(2):
                 coupon_id = await self.desk.receive(template)
                 self.model.coupons[coupon_id] = Coupon(twin, NOW + timedelta(seconds=end_s))
 
     async def step(self) -> str:
         """One move of both; what it was, for the report of a failure."""
-        moves = (self.lock, self.lock, self.lock, self.extend, self.use, self.use, self.release, self.give_back)
         self.steps += 1
-        kind = self.random.randrange(len(moves) + 2)
-        if kind == len(moves):
+        kind = self.random.random()
+        if kind < 0.2:
             return self.time()
-        if kind > len(moves):
+        if kind < 0.25:
             return await self.tidy()
-        order, attempt = self.random.choice(ORDERS), self.random.choice((0, 0, 0, 0, 1, 1, 2))
-        return f"{order}/{attempt}: {await moves[kind](order, attempt)}"
+        moves = (self.lock, self.lock, self.lock, self.lock, self.extend, self.use, self.release, self.give_back)
+        order = f"O{self.steps // 15 + self.random.randrange(3)}"
+        attempt = self.attempt_of(order)
+        return f"{order}/{attempt}: {await self.random.choice(moves)(order, attempt)}"
+
+    def attempt_of(self, order: str) -> int:
+        """Mostly the latest or the next one, so that a walk does not end among dead attempts."""
+        latest = max(self.model.orders.get(order, Order()).attempts, default=0)
+        return self.random.choice((latest, latest, latest, latest + 1, self.random.randint(0, latest + 1)))
 
     async def lock(self, order: str, attempt: int) -> str:
         ids = self.random.sample(sorted(self.model.coupons), self.random.randint(1, 3))
-        units, ttl_s = self.random.randint(1, 3), self.random.randint(1, 60)
+        units, ttl_s = self.random.randint(1, 2), self.random.choice((1, 10, 10, 20, 30))
         replace = self.random.random() < 0.3
         cart = goods((10_000, units))
         await self.both(
@@ -74,7 +81,7 @@ class Walk:
         return f"lock {ids} units={units} ttl={ttl_s} replace={replace}"
 
     async def extend(self, order: str, attempt: int) -> str:
-        ttl_s = self.random.randint(1, 90)
+        ttl_s = self.random.choice((1, 10, 30))
         await self.both(
             lambda: self.model.extend(order, attempt, ttl_s), self.desk.extend(order, attempt=attempt, ttl_s=ttl_s)
         )
@@ -89,7 +96,7 @@ class Walk:
         return "release"
 
     async def give_back(self, order: str, attempt: int) -> str:
-        back, return_id = self.random.choice((None, 1, 1, 2)), f"R{self.steps}"
+        back, return_id = self.random.choice((None, None, 1, 2)), f"R{self.steps}"
         await self.both(
             lambda: self.model.give_back(order, attempt, back), self.returned(order, attempt, return_id, back)
         )
@@ -97,7 +104,7 @@ class Walk:
         return f"give back {back}"
 
     def time(self) -> str:
-        seconds = self.random.choice((0.001, 1, 10, 30, 59.5))
+        seconds = self.random.choice((0.001, 0.999, 9, 10, 10, 20))
         self.model.advance(seconds)
         self.desk.clock.pass_s(seconds)
         return f"time {seconds}"
@@ -155,7 +162,7 @@ class Walk:
                     assert total == 0
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 async def test_a_random_walk_agrees_with_the_model(desk: Desk, seed: int) -> None:
     walk = Walk(desk, seed)
     await walk.prepare()
