@@ -240,7 +240,7 @@ async def opened(
             persister=persister,
             upkeep=upkeep,
             expirer=expirer,
-            templates=TemplateServicer(Templates(mysql=mysql, layers=layers, ids=ids)),
+            templates=TemplateServicer(Templates(mysql=mysql, layers=layers, ids=ids, configurator=configurator)),
             coupons=CouponServicer(
                 receiving=receiving,
                 granting=Granting(mysql=mysql, layers=layers, ids=ids, codes=codes),

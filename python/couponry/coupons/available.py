@@ -77,8 +77,8 @@ class AvailableCoupons:
     async def _ranked(
         self, user_id: str, cart: discount.Cart, rules: discount.Rules, now: datetime
     ) -> list[tuple[tuple[int, ...], coupon_pb2.AvailableCoupon]]:
-        live = await self._wallet.live(user_id, now)
-        candidates = await self._wallet.candidates([coupon for coupon in live if coupon.state in _LISTED])
+        coupons = await self._wallet.with_wins(user_id, await self._wallet.live(user_id, now))
+        candidates = await self._wallet.candidates([coupon for coupon in coupons if coupon.state in _LISTED])
         ranked = [
             (_rank(candidate.coupon, standing), _entry(candidate.coupon, standing))
             for candidate, standing in _standings(candidates, cart, rules, now)

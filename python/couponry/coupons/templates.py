@@ -11,6 +11,7 @@ from couponry.coupons.messages import counters_message, template_message
 from couponry.coupons.once import answer_once, request_key
 from couponry.coupons.specs import MAX_TOTAL, check_mask, check_spec, frozen_changes, merged, normal, spec_columns
 from couponry.errors import FailedPrecondition, NotFound
+from couponry.flash_sale.configure import Configurator
 from couponry.paging import decode, encode, query_of
 from couponry.store import templates as store
 from couponry.store.ids import TEMPLATE, Ids
@@ -27,10 +28,11 @@ _BATCH: Final = 200
 class Templates:
     """Templates: created, read, changed, paused. `caller` is who an admin call comes from."""
 
-    def __init__(self, *, mysql: MySQL, layers: Layers, ids: Ids) -> None:
+    def __init__(self, *, mysql: MySQL, layers: Layers, ids: Ids, configurator: Configurator) -> None:
         self._mysql = mysql
         self._layers = layers
         self._ids = ids
+        self._configurator = configurator
 
     async def create(
         self, request: template_pb2.CreateTemplateRequest, caller: str
@@ -184,7 +186,7 @@ class Templates:
     async def pause(
         self, request: template_pb2.PauseTemplateRequest, caller: str
     ) -> template_pb2.PauseTemplateResponse:
-        """No new receipts and no new locks; a paused one stays as it is."""
+        """No new receipts, locks and claims; a paused one stays as it is."""
         _check_admin_call(request.template_id, request.request_id)
 
         async def effect(tx: Tx) -> template_pb2.PauseTemplateResponse:
@@ -194,6 +196,7 @@ class Templates:
         key = request_key("PauseTemplate", caller, request)
         response = await answer_once(self._mysql, key, template_pb2.PauseTemplateResponse, effect)
         await self._forget(response.template)
+        await self._configurator.template_changed(request.template_id)
         return response
 
     async def resume(
@@ -209,6 +212,7 @@ class Templates:
         key = request_key("ResumeTemplate", caller, request)
         response = await answer_once(self._mysql, key, template_pb2.ResumeTemplateResponse, effect)
         await self._forget(response.template)
+        await self._configurator.template_changed(request.template_id)
         return response
 
     async def adjust_total(

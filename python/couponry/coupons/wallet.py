@@ -11,6 +11,7 @@ from couponry.coupons.codes import Codes
 from couponry.coupons.loaders import TEMPLATE_KIND, USER_KIND
 from couponry.coupons.messages import coupon_as_of, coupon_message
 from couponry.coupons.pricing import Candidate
+from couponry.errors import Unavailable
 from couponry.flash_sale.pending import PendingWins
 from couponry.store.coupons import select_coupons
 from couponry.store.ids import split_flash_sale_coupon_id
@@ -63,6 +64,21 @@ class Wallet:
         """Those of the ids that are the user's wins and have no row yet."""
         wins = [each for each in coupon_ids if split_flash_sale_coupon_id(each) is not None]
         return dict(await self._pending_wins.find(user_id, wins)) if wins else {}
+
+    async def with_wins(self, user_id: str, live: Sequence[coupon_pb2.Coupon]) -> list[coupon_pb2.Coupon]:
+        """`live` and the user's flash-sale wins that are not among them: PENDING, or a row that came meanwhile.
+
+        Without Redis the wins that have no row yet are left out: the list is shown without them.
+        """
+        try:
+            wins = await self._pending_wins.of_user(user_id)
+        except Unavailable:
+            return list(live)
+        for coupon in live:
+            wins.pop(coupon.coupon_id, None)
+        for row in await select_coupons(self._mysql, user_id, wins):
+            wins[row["id"]] = coupon_message(row, from_sql(row["now"]), self._codes)
+        return [*live, *wins.values()]
 
     async def templates(self, coupons: Iterable[coupon_pb2.Coupon]) -> dict[int, template_pb2.Template]:
         """The templates of these coupons."""

@@ -1,5 +1,6 @@
 """Wins that were answered and are not in MySQL yet, as coupons: their owner is never told NOT_FOUND."""
 
+import asyncio
 from collections.abc import Sequence
 
 from couponry.clock import from_ms, from_sql, to_sql, to_timestamp
@@ -41,6 +42,25 @@ class PendingWins:
             row = await activities_store.select_configuration(self._mysql, place.activity_id) if wins else None
             if row is not None:
                 for win in wins:
+                    found[place.coupon_id(win.number)] = self._coupon(user_id, place, win, row)
+        return found
+
+    async def of_user(self, user_id: str) -> dict[int, coupon_pb2.Coupon]:
+        """The user's wins in every activity that is not settled, in state PENDING, whether they are rows yet or not.
+
+        Raises Unavailable where Redis does not answer.
+        """
+        places = [
+            Place(row["activity_id"], row["bucket"]) for row in await activities_store.select_unsettled(self._mysql)
+        ]
+        user = user_id.encode()
+        records = await asyncio.gather(*(self._sale.records(place, user) for place in places))
+        found: dict[int, coupon_pb2.Coupon] = {}
+        for place, wins in zip(places, records, strict=True):
+            won = [win for win in wins if win.kind == WON]
+            row = await activities_store.select_configuration(self._mysql, place.activity_id) if won else None
+            if row is not None:
+                for win in won:
                     found[place.coupon_id(win.number)] = self._coupon(user_id, place, win, row)
         return found
 

@@ -21,13 +21,12 @@ from couponry.coupons.refs import RefResolver
 from couponry.coupons.templates import Templates
 from couponry.coupons.user_coupons import UserCoupons
 from couponry.coupons.wallet import Wallet
-from couponry.flash_sale.pending import PendingWins
-from couponry.flash_sale.sale import Sale
 from couponry.store.ids import Ids
 from couponry.store.layers import LayerLives, Layers
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
 from couponry.v1 import coupon_pb2, discount_pb2, template_pb2
+from tests.integration.flash_sale.parts import FlashSale
 from tests.unit.coupons.builders import NOW, cart, spec
 
 
@@ -55,6 +54,7 @@ class Shop:
     user_coupons: UserCoupons
     available: AvailableCoupons
     calculator: Calculator
+    flash_sale: FlashSale
 
     async def template(self, **changes: Any) -> template_pb2.Template:
         """Creates a template from `spec(**changes)`."""
@@ -118,16 +118,25 @@ async def open_shop(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             stack.push_async_callback(mysql.close)
             cache = Redis(settings.redis.cache.get_secret_value(), settings.redis)
             stack.push_async_callback(cache.close)
-            kinds = ("template", "template_key", "user", "absence")
+            kinds = ("template", "template_key", "user", "activity", "activity_key", "absence")
             layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=cache, clock=clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
-            sale = Redis(settings.redis.sale.get_secret_value(), settings.redis)
-            stack.push_async_callback(sale.close)
+            sale_redis = Redis(settings.redis.sale.get_secret_value(), settings.redis)
+            stack.push_async_callback(sale_redis.close)
             codes = await Codes.load(mysql)
-            pending = PendingWins(mysql=mysql, sale=Sale(sale), codes=codes)
+            parts = FlashSale.build(
+                mysql=mysql,
+                redis=sale_redis,
+                layers=layers,
+                codes=codes,
+                clock=clock,
+                settings=settings.flash_sale,
+                on_win=lambda _: None,
+            )
+            stack.push_async_callback(parts.close)
             ids = Ids(mysql)
             register_loaders(layers=layers, mysql=mysql, codes=codes, clock=clock)
-            wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=pending)
+            wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=parts.pending)
             refs = RefResolver(codes=codes, clock=clock)
             rules = discount.Rules()
             receiving = Receiving(mysql=mysql, layers=layers, ids=ids, codes=codes)
@@ -137,12 +146,13 @@ async def open_shop(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
                 layers=layers,
                 codes=codes,
                 clock=clock,
-                templates=Templates(mysql=mysql, layers=layers, ids=ids),
+                templates=Templates(mysql=mysql, layers=layers, ids=ids, configurator=parts.configurator),
                 receiving=receiving,
                 granting=Granting(mysql=mysql, layers=layers, ids=ids, codes=codes),
                 user_coupons=UserCoupons(mysql=mysql, layers=layers, codes=codes, wallet=wallet, refs=refs),
                 available=AvailableCoupons(wallet=wallet, clock=clock, rules=rules),
                 calculator=Calculator(wallet=wallet, refs=refs, clock=clock, rules=rules, submitted_limit=30),
+                flash_sale=parts,
             )
 
         yield opened
