@@ -8,6 +8,7 @@ repeating the request.
 import asyncio
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Final
 
 from couponry.errors import CouponryError, Unavailable
 from couponry.flash_sale.fence import Fence
@@ -26,6 +27,8 @@ __all__ = [
     "Settled",
     "Verdict",
 ]
+
+_PASSES: Final = 3
 
 # Of lua/claim.lua.
 VERDICT_NOT_STARTED = -1
@@ -83,7 +86,7 @@ class Claims:
     async def claim(self, place: Place, user: bytes, request_hash: bytes) -> Verdict:
         """Raises Settled, or Unavailable where the activity could not be opened or Redis did not answer.
 
-        A claim that met a Redis which nobody has opened waits for one fence pass, within its caller's deadline.
+        A claim that met a Redis which nobody has opened waits for a fence pass, within its caller's deadline.
         """
         loop = asyncio.get_running_loop()
         claim = _Claim(user, request_hash, loop.create_future())
@@ -130,7 +133,10 @@ class Claims:
     async def _decide(self, place: Place, batch: list[_Claim]) -> None:
         claims = [(claim.user, claim.request_hash) for claim in batch]
         claimed = await self._sale.claim(place, WON, claims)
-        if claimed is None:
+        # More than one pass is rare: another instance may have closed the activity again meanwhile.
+        for _ in range(_PASSES):
+            if claimed is not None:
+                break
             if not await self._fence.ensure(place):
                 raise Settled
             claimed = await self._sale.claim(place, WON, claims)

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import structlog
@@ -31,6 +32,9 @@ _log = structlog.get_logger(__name__)
 # Win numbers of a bucket stay below this: a coupon's id holds no more.
 NUMBERS: Final = 2**28
 _PASSES: Final = 5
+# A pass that has committed opens within a moment, unless its process died: so long others leave it to that.
+_OPENS_WITHIN_S: Final = 0.1
+_LOOK_AGAIN_S: Final = 0.01
 _WINS_AT_ONCE: Final = 500
 _WINNERS_AT_ONCE: Final = 2000
 
@@ -43,6 +47,10 @@ class _Opening:
     replid: str
     rebuild: bool
     m: Mapping[str, str | int]
+
+
+class _BeingOpened(Exception):
+    """Another pass has committed and has yet to open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +95,20 @@ class Fence:
     async def _ensure(self, place: Place, gap_in: int | None) -> bool:
         # A backlog goes to MySQL in small transactions first: the pass then holds the row for a moment only.
         await self._outbox.drain(place)
-        for _ in range(_PASSES):
+        loop = asyncio.get_running_loop()
+        leave_until = loop.time() + _OPENS_WITHIN_S
+        passes = 0
+        while passes < _PASSES:
+            leave = loop.time() < leave_until
             try:
-                opening = await self._mysql.run(lambda tx: self._work(tx, place, gap_in))
-            except PassGone:
+                opening = await self._mysql.run(partial(self._work, place=place, gap_in=gap_in, leave=leave))
+            except _BeingOpened:
+                await asyncio.sleep(_LOOK_AGAIN_S)
                 continue
+            except PassGone:
+                passes += 1
+                continue
+            passes += 1
             if isinstance(opening, bool):
                 return opening
             opened = await self._sale.open(place, opening.token, opening.replid, rebuild=opening.rebuild, m=opening.m)
@@ -106,7 +123,7 @@ class Fence:
                 return True
         raise Unavailable("the activity is being opened", reason="NOT_READY")
 
-    async def _work(self, tx: Tx, place: Place, gap_in: int | None) -> _Opening | bool:
+    async def _work(self, tx: Tx, *, place: Place, gap_in: int | None, leave: bool) -> _Opening | bool:
         progress = await store.lock_progress(tx, place)
         configuration = await activities_store.select_configuration(tx, place.activity_id)
         if progress is None or configuration is None:
@@ -116,6 +133,10 @@ class Fence:
         state = await self._sale.look(place)
         if not await needed(tx, place, progress["epoch"], state) and gap_in != progress["epoch"]:
             return True
+        # A token in m while nobody else holds the row is of a pass that died, or one that has committed: then the
+        # row's epoch is ahead.
+        if leave and state.m.get("token") and (state.absent or state.number("epoch") < progress["epoch"]):
+            raise _BeingOpened
         token = secrets.token_hex(16)
         closed = await self._sale.close(place, token)
         return await self._pass(_Pass(tx, place, token, closed, progress, configuration))
