@@ -129,7 +129,6 @@ def _back(row: Row, valid_until: datetime, now: datetime) -> Back:
     return Back(
         user_id=row["user_id"].decode(),
         coupon_id=row["id"],
-        template_id=row["template_id"],
         order_id=row["order_id"].decode(),
         attempt=row["attempt"],
         status=status_for(valid_until, now),

@@ -55,7 +55,6 @@ class Back:
 
     user_id: str
     coupon_id: int
-    template_id: int
     order_id: str
     attempt: int
     status: int

@@ -16,14 +16,13 @@ from couponry.coupons.refs import RefResolver
 from couponry.coupons.templates import Templates
 from couponry.coupons.user_coupons import UserCoupons
 from couponry.coupons.wallet import Wallet
-from couponry.flash_sale.pending import PendingWins
-from couponry.flash_sale.sale import Sale
 from couponry.jobs.expirer import Expirer
 from couponry.orders.service import Orders
 from couponry.store.ids import Ids
 from couponry.store.layers import LayerLives, Layers
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
+from tests.integration.flash_sale.parts import FlashSale
 from tests.integration.orders.desk import Desk, MovableClock
 
 OpenDesk = Callable[[], Awaitable[Desk]]
@@ -44,7 +43,7 @@ async def open_desk(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             stack.push_async_callback(mysql.close)
             cache = Redis(settings.redis.cache.get_secret_value(), settings.redis)
             stack.push_async_callback(cache.close)
-            kinds = ("template", "template_key", "user", "absence")
+            kinds = ("template", "template_key", "user", "activity", "activity_key", "absence")
             layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=cache, clock=clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
             codes = await Codes.load(mysql)
@@ -52,9 +51,17 @@ async def open_desk(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             register_loaders(layers=layers, mysql=mysql, codes=codes, clock=clock)
             sale_redis = Redis(settings.redis.sale.get_secret_value(), settings.redis)
             stack.push_async_callback(sale_redis.close)
-            sale = Sale(sale_redis)
-            pending_wins = PendingWins(mysql=mysql, sale=sale, codes=codes)
-            wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=pending_wins)
+            parts = FlashSale.build(
+                mysql=mysql,
+                redis=sale_redis,
+                layers=layers,
+                codes=codes,
+                clock=clock,
+                settings=settings.flash_sale,
+                on_win=lambda place: None,
+            )
+            stack.push_async_callback(parts.close)
+            wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=parts.pending)
             refs = RefResolver(codes=codes, clock=clock)
             rules = discount.Rules()
             receiving = Receiving(mysql=mysql, layers=layers, ids=ids, codes=codes)
@@ -62,17 +69,17 @@ async def open_desk(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             return Desk(
                 mysql=mysql,
                 clock=clock,
-                templates=Templates(mysql=mysql, layers=layers, ids=ids),
+                templates=Templates(mysql=mysql, layers=layers, ids=ids, configurator=parts.configurator),
                 receiving=receiving,
                 user_coupons=UserCoupons(mysql=mysql, layers=layers, codes=codes, wallet=wallet, refs=refs),
                 calculator=Calculator(wallet=wallet, refs=refs, clock=clock, rules=rules, submitted_limit=30),
-                sale=sale,
+                flash_sale=parts,
                 orders=Orders(
                     mysql=mysql,
                     layers=layers,
                     codes=codes,
                     refs=refs,
-                    pending_wins=pending_wins,
+                    pending_wins=parts.pending,
                     rules=rules,
                     submitted_limit=30,
                     lock_ttl_default_s=settings.orders.lock_ttl_default_s,

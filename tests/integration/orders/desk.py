@@ -12,11 +12,11 @@ from couponry.coupons.calculating import Calculator
 from couponry.coupons.receiving import Receiving
 from couponry.coupons.templates import Templates
 from couponry.coupons.user_coupons import UserCoupons
-from couponry.flash_sale.sale import Sale
 from couponry.jobs.expirer import Expirer
 from couponry.orders.service import Orders
 from couponry.store.mysql import MySQL, Row
 from couponry.v1 import cart_pb2, coupon_pb2, discount_pb2, order_pb2, template_pb2
+from tests.integration.flash_sale.parts import FlashSale
 
 NOW = datetime(2026, 6, 15, 8, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ class Desk:
     receiving: Receiving
     user_coupons: UserCoupons
     calculator: Calculator
-    sale: Sale
+    flash_sale: FlashSale
     orders: Orders
     expirer: Expirer
 
