@@ -109,8 +109,8 @@ class Templates:
             )
         response = template_pb2.GetTemplateResponse(template=template)
         if request.include_counters:
-            [counters] = await store.select_counters(self._mysql, [template_id])
-            response.counters.CopyFrom(counters_message(counters))
+            for counters in await store.select_counters(self._mysql, [template_id]):
+                response.counters.CopyFrom(counters_message(counters))
         return response
 
     async def _id_of(self, request: template_pb2.GetTemplateRequest) -> int:
