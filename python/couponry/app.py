@@ -189,6 +189,7 @@ async def opened(
         sale = Sale(sale_redis)
         outbox = Outbox(mysql=mysql, sale=sale, batch=settings.flash_sale.persist_batch)
         fence = Fence(mysql=mysql, sale=sale, outbox=outbox)
+        closing.push_async_callback(fence.close)
         configurator = Configurator(mysql=mysql, sale=sale, fence=fence)
         adjustments = Adjustments(mysql=mysql, sale=sale, fence=fence)
         settlement = Settlement(
@@ -217,6 +218,16 @@ async def opened(
             in_flight=settings.flash_sale.scripts_in_flight,
             retry_after_s=settings.flash_sale.fence_retry_ms / 1000,
         )
+        closing.push_async_callback(claims.close)
+        stock = Stock(
+            mysql=mysql,
+            sale=sale,
+            fence=fence,
+            clock=clock,
+            age_s=settings.flash_sale.stock_age_ms / 1000,
+            monotonic=time.monotonic,
+        )
+        closing.push_async_callback(stock.close)
         pending_wins = PendingWins(mysql=mysql, sale=sale, codes=codes)
 
         # Jobs
@@ -269,14 +280,7 @@ async def opened(
                 participation=Participation(
                     mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, on_win=persister.nudge
                 ),
-                stock=Stock(
-                    mysql=mysql,
-                    sale=sale,
-                    fence=fence,
-                    clock=clock,
-                    age_s=settings.flash_sale.stock_age_ms / 1000,
-                    monotonic=time.monotonic,
-                ),
+                stock=stock,
                 records=Records(mysql=mysql, sale=sale, codes=codes),
                 settlement=settlement,
                 adjustments=adjustments,
