@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use couponry_discount::{
-    Cart, CartSpec, Class, Coupon, CouponSpec, Decision, Hint, Kind, Line, Overshoot, Refusal,
-    Repeat, Rules, RulesSpec, ScopeSpec, Shipment, State, Terms, TermsSpec, Tier, Violations,
-    apply_given,
+    Cart, CartSpec, Class, Coupon, CouponSpec, Decision, Hint, Kind, Line, Overshoot, Refusal, Repeat, Rules,
+    RulesSpec, ScopeSpec, Shipment, State, Terms, TermsSpec, Tier, Violations, apply_given,
 };
 use pyo3::exceptions::PyOverflowError;
 use pyo3::intern;
@@ -17,35 +16,15 @@ type Windowed<'py> = (Bound<'py, PyAny>, Option<i64>, Option<i64>);
 type Told = Vec<(String, String)>;
 type LineShares = Vec<(usize, i64, Vec<(i64, i64, i64)>)>;
 type AppliedRow = (usize, i64, LineShares, Vec<(usize, i64)>, i64);
-type RejectedRow = (
-    usize,
-    &'static str,
-    Option<i64>,
-    Option<i64>,
-    Option<String>,
-    Option<i64>,
-);
+type RejectedRow = (usize, &'static str, Option<i64>, Option<i64>, Option<String>, Option<i64>);
 type LineRow = (i64, i64, i64, Vec<(i64, i64)>);
 type HintRow = (usize, Option<i64>, i64);
-type DecisionRow = (
-    Vec<AppliedRow>,
-    Vec<RejectedRow>,
-    Vec<LineRow>,
-    Vec<(i64, i64, i64)>,
-    Vec<HintRow>,
-    i64,
-    i64,
-    i64,
-);
+type DecisionRow = (Vec<AppliedRow>, Vec<RejectedRow>, Vec<LineRow>, Vec<(i64, i64, i64)>, Vec<HintRow>, i64, i64, i64);
 
 /// Reads the attribute `$name` of `$object` with the reader `$read`.
 macro_rules! read {
     ($found:expr, $read:path, $object:expr, $name:literal) => {
-        $read(
-            $found,
-            $name,
-            &$object.getattr(intern!($object.py(), $name))?,
-        )
+        $read($found, $name, &$object.getattr(intern!($object.py(), $name))?)
     };
 }
 
@@ -63,10 +42,7 @@ fn price_cart(
         return Ok((told(found), Vec::new(), None));
     };
     let rules = found.within(|| "rules".to_owned(), |found| read_rules(found, rules))?;
-    if let Some(Err(too_many)) = rules
-        .as_ref()
-        .map(|rules| rules.check_submitted(coupons.len()))
-    {
+    if let Some(Err(too_many)) = rules.as_ref().map(|rules| rules.check_submitted(coupons.len())) {
         return Ok((Vec::new(), told(too_many), None));
     }
     let coupons = read_coupons(&mut found, &coupons)?;
@@ -93,45 +69,24 @@ pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
 }
 
 fn told(violations: Violations) -> Told {
-    violations
-        .into_vec()
-        .into_iter()
-        .map(|violation| (violation.field, violation.text))
-        .collect()
+    violations.into_vec().into_iter().map(|violation| (violation.field, violation.text)).collect()
 }
 
 /// Checks what was read, unless the reading already found something.
-fn check<S, T>(
-    found: &mut Violations,
-    read: Violations,
-    spec: S,
-    new: fn(S) -> Result<T, Violations>,
-) -> Option<T> {
+fn check<S, T>(found: &mut Violations, read: Violations, spec: S, new: fn(S) -> Result<T, Violations>) -> Option<T> {
     if !read.is_empty() {
         found.append(read);
         return None;
     }
-    new(spec)
-        .map_err(|violations| found.append(violations))
-        .ok()
+    new(spec).map_err(|violations| found.append(violations)).ok()
 }
 
 fn read_cart(found: &mut Violations, cart: &Bound<'_, PyAny>) -> PyResult<Option<Cart>> {
     let mut read = Violations::default();
     let spec = CartSpec {
         currency: read!(&mut read, text, cart, "currency"),
-        lines: each(
-            &mut read,
-            "lines",
-            cart.getattr(intern!(cart.py(), "lines"))?,
-            read_line,
-        )?,
-        shipments: each(
-            &mut read,
-            "shipments",
-            cart.getattr(intern!(cart.py(), "shipments"))?,
-            read_shipment,
-        )?,
+        lines: each(&mut read, "lines", cart.getattr(intern!(cart.py(), "lines"))?, read_line)?,
+        shipments: each(&mut read, "shipments", cart.getattr(intern!(cart.py(), "shipments"))?, read_shipment)?,
         order_total: read!(&mut read, optional_number, cart, "order_total"),
     };
     Ok(check(found, read, spec, Cart::new))
@@ -175,10 +130,7 @@ fn read_rules(found: &mut Violations, rules: &Bound<'_, PyAny>) -> PyResult<Opti
 fn read_coupons(found: &mut Violations, coupons: &[Windowed<'_>]) -> PyResult<Vec<Coupon>> {
     let mut checked = Vec::with_capacity(coupons.len());
     for (place, coupon) in coupons.iter().enumerate() {
-        let coupon = found.within(
-            || format!("coupons[{place}]"),
-            |found| read_coupon(found, coupon),
-        )?;
+        let coupon = found.within(|| format!("coupons[{place}]"), |found| read_coupon(found, coupon))?;
         checked.extend(coupon);
     }
     Ok(checked)
@@ -189,21 +141,11 @@ fn read_coupon(found: &mut Violations, windowed: &Windowed<'_>) -> PyResult<Opti
     let mut read = Violations::default();
     let coupon_id = read!(&mut read, number, coupon, "coupon_id");
     let template_id = read!(&mut read, number, coupon, "template_id");
-    let state = named(
-        &mut read,
-        "state",
-        &coupon.getattr(intern!(coupon.py(), "state"))?,
-        State::from_name,
-    );
+    let state = named(&mut read, "state", &coupon.getattr(intern!(coupon.py(), "state"))?, State::from_name);
     let template_paused = read!(&mut read, flag, coupon, "template_paused");
     let budget_left = read!(&mut read, optional_number, coupon, "budget_left");
     if read.is_empty() {
-        read = Coupon::check(
-            coupon_id,
-            template_id,
-            (valid_from, valid_until),
-            budget_left,
-        );
+        read = Coupon::check(coupon_id, template_id, (valid_from, valid_until), budget_left);
     }
     let terms = coupon.getattr(intern!(coupon.py(), "terms"))?;
     let terms = read.within(|| "terms".to_owned(), |found| read_terms(found, &terms))?;
@@ -212,40 +154,17 @@ fn read_coupon(found: &mut Violations, windowed: &Windowed<'_>) -> PyResult<Opti
         return Ok(None);
     };
     let terms = Arc::new(terms);
-    let spec = CouponSpec {
-        coupon_id,
-        template_id,
-        terms,
-        valid_from,
-        valid_until,
-        state,
-        template_paused,
-        budget_left,
-    };
+    let spec =
+        CouponSpec { coupon_id, template_id, terms, valid_from, valid_until, state, template_paused, budget_left };
     Ok(check(found, read, spec, Coupon::new))
 }
 
 fn read_terms(found: &mut Violations, terms: &Bound<'_, PyAny>) -> PyResult<Option<Terms>> {
     let py = terms.py();
     let mut read = Violations::default();
-    let kind = named(
-        &mut read,
-        "kind",
-        &terms.getattr(intern!(py, "kind"))?,
-        Kind::from_name,
-    );
-    let class = named(
-        &mut read,
-        "coupon_class",
-        &terms.getattr(intern!(py, "coupon_class"))?,
-        Class::from_name,
-    );
-    let overshoot = named(
-        &mut read,
-        "overshoot",
-        &terms.getattr(intern!(py, "overshoot"))?,
-        Overshoot::from_name,
-    );
+    let kind = named(&mut read, "kind", &terms.getattr(intern!(py, "kind"))?, Kind::from_name);
+    let class = named(&mut read, "coupon_class", &terms.getattr(intern!(py, "coupon_class"))?, Class::from_name);
+    let overshoot = named(&mut read, "overshoot", &terms.getattr(intern!(py, "overshoot"))?, Overshoot::from_name);
     let scope = terms.getattr(intern!(py, "scope"))?;
     let spec = TermsSpec {
         kind: kind.unwrap_or(Kind::PercentOff),
@@ -256,12 +175,7 @@ fn read_terms(found: &mut Violations, terms: &Bound<'_, PyAny>) -> PyResult<Opti
         amount_off: read!(&mut read, optional_number, terms, "amount_off"),
         percent_off_bp: read!(&mut read, optional_number, terms, "percent_off_bp"),
         max_discount: read!(&mut read, optional_number, terms, "max_discount"),
-        tiers: each(
-            &mut read,
-            "tiers",
-            terms.getattr(intern!(py, "tiers"))?,
-            read_tier,
-        )?,
+        tiers: each(&mut read, "tiers", terms.getattr(intern!(py, "tiers"))?, read_tier)?,
         repeat: read_repeat(&mut read, &terms.getattr(intern!(py, "repeat"))?)?,
         scope: read.within(|| "scope".to_owned(), |found| read_scope(found, &scope))?,
         shop_id: read!(&mut read, optional_text, terms, "shop_id"),
@@ -313,14 +227,7 @@ fn read_scope(found: &mut Violations, scope: &Bound<'_, PyAny>) -> PyResult<Scop
 fn number(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) -> i64 {
     value.extract().unwrap_or_else(|error: PyErr| {
         let overflow = error.is_instance_of::<PyOverflowError>(value.py());
-        found.add(
-            field,
-            if overflow {
-                "must fit in 64 bits"
-            } else {
-                "must be a whole number"
-            },
-        );
+        found.add(field, if overflow { "must fit in 64 bits" } else { "must be a whole number" });
         0
     })
 }
@@ -330,10 +237,7 @@ fn optional_number(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>
 }
 
 fn text(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) -> String {
-    match value
-        .cast::<PyString>()
-        .map(|text| text.to_str().map(str::to_owned))
-    {
+    match value.cast::<PyString>().map(|text| text.to_str().map(str::to_owned)) {
         Ok(Ok(text)) => text,
         _ => {
             found.add(field, "must be Unicode text");
@@ -347,9 +251,7 @@ fn optional_text(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) 
 }
 
 fn texts(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
-    each(found, field, value.clone(), |found, item| {
-        Ok(text(found, "", item))
-    })
+    each(found, field, value.clone(), |found, item| Ok(text(found, "", item)))
 }
 
 fn flag(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) -> bool {
@@ -365,10 +267,7 @@ fn named<T>(
     value: &Bound<'_, PyAny>,
     from_name: fn(&str) -> Option<T>,
 ) -> Option<T> {
-    let name = value
-        .cast::<PyString>()
-        .ok()
-        .and_then(|name| name.to_str().ok());
+    let name = value.cast::<PyString>().ok().and_then(|name| name.to_str().ok());
     let member = name.and_then(from_name);
     if member.is_none() {
         found.add(field, "must be a member of its enum");
@@ -383,21 +282,14 @@ fn each<T>(
     items: Bound<'_, PyAny>,
     read_item: impl Fn(&mut Violations, &Bound<'_, PyAny>) -> PyResult<T>,
 ) -> PyResult<Vec<T>> {
-    let Some(items) = items
-        .try_iter()
-        .ok()
-        .filter(|_| !items.is_instance_of::<PyString>())
-    else {
+    let Some(items) = items.try_iter().ok().filter(|_| !items.is_instance_of::<PyString>()) else {
         found.add(field, "must be a tuple");
         return Ok(Vec::new());
     };
     let mut result = Vec::new();
     for (place, item) in items.enumerate() {
         let item = item?;
-        result.push(found.within(
-            || format!("{field}[{place}]"),
-            |found| read_item(found, &item),
-        )?);
+        result.push(found.within(|| format!("{field}[{place}]"), |found| read_item(found, &item))?);
     }
     Ok(result)
 }
@@ -405,39 +297,16 @@ fn each<T>(
 fn row_of_decision(decision: Decision) -> DecisionRow {
     let applied = decision.applied.into_iter().map(|applied| {
         let lines = applied.lines.into_iter().map(|share| {
-            let units = share
-                .units
-                .into_iter()
-                .map(|run| (run.from, run.count, run.amount))
-                .collect();
+            let units = share.units.into_iter().map(|run| (run.from, run.count, run.amount)).collect();
             (share.line, share.discount, units)
         });
-        (
-            applied.coupon,
-            applied.discount,
-            lines.collect(),
-            applied.shipments,
-            applied.unused,
-        )
+        (applied.coupon, applied.discount, lines.collect(), applied.shipments, applied.unused)
     });
-    let rejected = decision
-        .rejected
-        .into_iter()
-        .map(|rejected| row_of_refusal(rejected.coupon, rejected.refusal));
-    let lines = decision
-        .lines
-        .into_iter()
-        .map(|line| (line.list, line.discount, line.net, line.units));
-    let shipments = decision
-        .shipments
-        .into_iter()
-        .map(|shipment| (shipment.list, shipment.discount, shipment.net));
+    let rejected = decision.rejected.into_iter().map(|rejected| row_of_refusal(rejected.coupon, rejected.refusal));
+    let lines = decision.lines.into_iter().map(|line| (line.list, line.discount, line.net, line.units));
+    let shipments = decision.shipments.into_iter().map(|shipment| (shipment.list, shipment.discount, shipment.net));
     let hints = decision.hints.into_iter().map(|hint| match hint {
-        Hint::NextTier {
-            coupon,
-            amount_off,
-            short_by,
-        } => (coupon, Some(amount_off), short_by),
+        Hint::NextTier { coupon, amount_off, short_by } => (coupon, Some(amount_off), short_by),
         Hint::Unused { coupon, amount } => (coupon, None, amount),
     });
     (

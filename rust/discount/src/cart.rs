@@ -17,18 +17,12 @@ pub struct Currency([u8; 3]);
 impl Currency {
     pub fn new(code: &str) -> Option<Self> {
         let letters: [u8; 3] = code.as_bytes().try_into().ok()?;
-        letters
-            .iter()
-            .all(u8::is_ascii_uppercase)
-            .then_some(Self(letters))
+        letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 
     pub(crate) fn check(code: &str, violations: &mut Violations) -> Self {
         Self::new(code).unwrap_or_else(|| {
-            violations.add(
-                "currency",
-                "must be an ISO 4217 code of three capital letters",
-            );
+            violations.add("currency", "must be an ISO 4217 code of three capital letters");
             Self(*b"XXX")
         })
     }
@@ -64,8 +58,7 @@ impl Line {
     }
 
     pub(crate) fn on_sale(&self) -> bool {
-        self.list_unit_price
-            .is_some_and(|list| list > self.unit_price)
+        self.list_unit_price.is_some_and(|list| list > self.unit_price)
     }
 
     fn check(&self, violations: &mut Violations) {
@@ -76,10 +69,7 @@ impl Line {
         }
         if violations.at_most_entries("category_ids", self.category_ids.len(), MAX_CATEGORIES) {
             for (position, category_id) in self.category_ids.iter().enumerate() {
-                violations.within(
-                    || format!("category_ids[{position}]"),
-                    |found| found.shop_made_id("", category_id),
-                );
+                violations.within(|| format!("category_ids[{position}]"), |found| found.shop_made_id("", category_id));
             }
         }
         violations.shop_made_id("shop_id", &self.shop_id);
@@ -139,10 +129,7 @@ impl Cart {
                 vec![line_of_total(total)]
             }
             None if spec.lines.is_empty() => {
-                violations.add(
-                    "lines",
-                    "must have at least one entry, or order_total must be given",
-                );
+                violations.add("lines", "must have at least one entry, or order_total must be given");
                 Vec::new()
             }
             None => spec.lines,
@@ -151,13 +138,7 @@ impl Cart {
             return Err(violations);
         }
         let original = sum(&lines, &spec.shipments)?;
-        Ok(Self {
-            currency,
-            lines,
-            shipments: spec.shipments,
-            totals_only: spec.order_total.is_some(),
-            original,
-        })
+        Ok(Self { currency, lines, shipments: spec.shipments, totals_only: spec.order_total.is_some(), original })
     }
 }
 
@@ -219,9 +200,7 @@ fn sum(lines: &[Line], shipments: &[Shipment]) -> Result<i64, Violations> {
             .ok_or_else(|| too_large(format!("lines[{position}].unit_price")))?;
     }
     for (position, shipment) in shipments.iter().enumerate() {
-        total = total
-            .checked_add(shipment.amount)
-            .ok_or_else(|| too_large(format!("shipments[{position}].amount")))?;
+        total = total.checked_add(shipment.amount).ok_or_else(|| too_large(format!("shipments[{position}].amount")))?;
     }
     Ok(total)
 }

@@ -70,33 +70,18 @@ pub struct ShipmentReceipt {
 /// Of an applied coupon: what would take more off, or what was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
-    NextTier {
-        coupon: usize,
-        amount_off: i64,
-        short_by: i64,
-    },
-    Unused {
-        coupon: usize,
-        amount: i64,
-    },
+    NextTier { coupon: usize, amount_off: i64, short_by: i64 },
+    Unused { coupon: usize, amount: i64 },
 }
 
 /// Applies these and no others. Fails when there are more than may be submitted.
-pub fn apply_given(
-    cart: &Cart,
-    coupons: &[Coupon],
-    rules: &Rules,
-    now: i64,
-) -> Result<Decision, Violations> {
+pub fn apply_given(cart: &Cart, coupons: &[Coupon], rules: &Rules, now: i64) -> Result<Decision, Violations> {
     rules.check_submitted(coupons.len())?;
     let (offers, mut rejected) = judge(cart, coupons, now);
     let mut tally = Tally::new(cart, rules);
     for offer in &offers {
         if let Err(refusal) = tally.apply(offer) {
-            rejected.push(Rejected {
-                coupon: offer.index,
-                refusal,
-            });
+            rejected.push(Rejected { coupon: offer.index, refusal });
         }
     }
     rejected.sort_by(|a, b| order_of_application(coupons, a.coupon, b.coupon));
@@ -108,20 +93,11 @@ fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, V
     let mut offers = Vec::with_capacity(coupons.len());
     let mut rejected = Vec::new();
     for (index, Coupon(coupon)) in coupons.iter().enumerate() {
-        let earlier = coupons[..index]
-            .iter()
-            .any(|Coupon(earlier)| earlier.coupon_id == coupon.coupon_id);
-        let offer = if earlier {
-            Err(Refusal::Duplicate)
-        } else {
-            Offer::new(cart, index, coupon, now)
-        };
+        let earlier = coupons[..index].iter().any(|Coupon(earlier)| earlier.coupon_id == coupon.coupon_id);
+        let offer = if earlier { Err(Refusal::Duplicate) } else { Offer::new(cart, index, coupon, now) };
         match offer {
             Ok(offer) => offers.push(offer),
-            Err(refusal) => rejected.push(Rejected {
-                coupon: index,
-                refusal,
-            }),
+            Err(refusal) => rejected.push(Rejected { coupon: index, refusal }),
         }
     }
     offers.sort_by(|a, b| order_of_application(coupons, a.index, b.index));
@@ -132,35 +108,19 @@ fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, V
 fn order_of_application(coupons: &[Coupon], a: usize, b: usize) -> Ordering {
     let key = |place: usize| {
         let Coupon(coupon) = &coupons[place];
-        (
-            coupon.terms.class,
-            Reverse(coupon.terms.priority),
-            coupon.terms.kind,
-            coupon.coupon_id,
-            place,
-        )
+        (coupon.terms.class, Reverse(coupon.terms.priority), coupon.terms.kind, coupon.coupon_id, place)
     };
     key(a).cmp(&key(b))
 }
 
 fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decision {
     let payable = tally.payable();
-    let mut units: Vec<_> = cart
-        .lines
-        .iter()
-        .map(|line| Units::new(line.quantity, line.unit_price))
-        .collect();
+    let mut units: Vec<_> = cart.lines.iter().map(|line| Units::new(line.quantity, line.unit_price)).collect();
     let mut line_discounts = vec![0; cart.lines.len()];
     let mut shipment_discounts = vec![0; cart.shipments.len()];
     let mut applied = Vec::new();
     let mut hints = Vec::new();
-    for Taken {
-        offer,
-        discount,
-        unused,
-        shares,
-    } in tally.into_taken()
-    {
+    for Taken { offer, discount, unused, shares } in tally.into_taken() {
         let coupon = offer.index;
         let mut lines = Vec::new();
         let mut shipments = Vec::new();
@@ -173,54 +133,28 @@ fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decisio
             lines.reserve_exact(shares.len());
             for (line, discount) in shares {
                 line_discounts[line] += discount;
-                lines.push(LineShare {
-                    line,
-                    discount,
-                    units: units[line].take(discount),
-                });
+                lines.push(LineShare { line, discount, units: units[line].take(discount) });
             }
         }
         if let Some(next) = offer.next_tier {
-            hints.push(Hint::NextTier {
-                coupon,
-                amount_off: next.amount_off,
-                short_by: next.short_by,
-            });
+            hints.push(Hint::NextTier { coupon, amount_off: next.amount_off, short_by: next.short_by });
         }
         if unused > 0 {
-            hints.push(Hint::Unused {
-                coupon,
-                amount: unused,
-            });
+            hints.push(Hint::Unused { coupon, amount: unused });
         }
-        applied.push(Applied {
-            coupon,
-            discount,
-            lines,
-            shipments,
-            unused,
-        });
+        applied.push(Applied { coupon, discount, lines, shipments, unused });
     }
-    let lines =
-        cart.lines
-            .iter()
-            .zip(units)
-            .zip(line_discounts)
-            .map(|((line, units), discount)| LineReceipt {
-                list: line.list(),
-                discount,
-                net: line.list() - discount,
-                units: units.into_ascending(),
-            });
-    let shipments = cart
-        .shipments
-        .iter()
-        .zip(shipment_discounts)
-        .map(|(shipment, discount)| ShipmentReceipt {
-            list: shipment.amount,
-            discount,
-            net: shipment.amount - discount,
-        });
+    let lines = cart.lines.iter().zip(units).zip(line_discounts).map(|((line, units), discount)| LineReceipt {
+        list: line.list(),
+        discount,
+        net: line.list() - discount,
+        units: units.into_ascending(),
+    });
+    let shipments = cart.shipments.iter().zip(shipment_discounts).map(|(shipment, discount)| ShipmentReceipt {
+        list: shipment.amount,
+        discount,
+        net: shipment.amount - discount,
+    });
     Decision {
         applied,
         rejected,

@@ -27,9 +27,7 @@ mod violation;
 
 pub use cart::{Cart, CartSpec, Currency, Line, MAX_LINES, MAX_QUANTITY, MAX_SHIPMENTS, Shipment};
 pub use coupon::{Coupon, CouponSpec, State};
-pub use decision::{
-    Applied, Decision, Hint, LineReceipt, LineShare, Rejected, ShipmentReceipt, apply_given,
-};
+pub use decision::{Applied, Decision, Hint, LineReceipt, LineShare, Rejected, ShipmentReceipt, apply_given};
 pub use refusal::Refusal;
 pub use rules::{MAX_SUBMITTED, Rules, RulesSpec};
 pub use scope::ScopeSpec;

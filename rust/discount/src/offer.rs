@@ -33,12 +33,7 @@ pub(crate) struct NextTier {
 }
 
 impl<'a> Offer<'a> {
-    pub(crate) fn new(
-        cart: &Cart,
-        index: usize,
-        coupon: &'a CouponSpec,
-        now: i64,
-    ) -> Result<Self, Refusal> {
+    pub(crate) fn new(cart: &Cart, index: usize, coupon: &'a CouponSpec, now: i64) -> Result<Self, Refusal> {
         let terms = coupon.terms.as_ref();
         check_state(coupon, now)?;
         if terms.currency != cart.currency {
@@ -49,11 +44,7 @@ impl<'a> Offer<'a> {
         }
         let lines = eligible_lines(cart, terms);
         let for_shipping = matches!(terms.benefit, Benefit::Shipping { .. });
-        let places = if for_shipping {
-            eligible_shipments(cart, terms, &lines)
-        } else {
-            lines.clone()
-        };
+        let places = if for_shipping { eligible_shipments(cart, terms, &lines) } else { lines.clone() };
         let nothing_to_ship = for_shipping && cart.shipments.is_empty();
         if places.is_empty() && !nothing_to_ship {
             return Err(Refusal::ScopeMismatch);
@@ -62,17 +53,9 @@ impl<'a> Offer<'a> {
         let (promise, next_tier) = promise(terms, spend)?;
         let quantity: i64 = lines.iter().map(|&place| cart.lines[place].quantity).sum();
         if quantity < terms.min_quantity {
-            return Err(Refusal::MinQuantityNotMet {
-                short_by: terms.min_quantity - quantity,
-            });
+            return Err(Refusal::MinQuantityNotMet { short_by: terms.min_quantity - quantity });
         }
-        Ok(Self {
-            index,
-            coupon,
-            promise,
-            places,
-            next_tier,
-        })
+        Ok(Self { index, coupon, promise, places, next_tier })
     }
 }
 
@@ -101,60 +84,36 @@ fn check_state(coupon: &CouponSpec, now: i64) -> Result<(), Refusal> {
 }
 
 fn eligible_lines(cart: &Cart, terms: &Terms) -> Vec<usize> {
-    let left_out =
-        |line: &Line| line.not_discountable || (terms.exclude_sale_items && line.on_sale());
-    let of_shop = |line: &Line| {
-        terms
-            .shop_id
-            .as_ref()
-            .is_none_or(|shop_id| *shop_id == line.shop_id)
-    };
+    let left_out = |line: &Line| line.not_discountable || (terms.exclude_sale_items && line.on_sale());
+    let of_shop = |line: &Line| terms.shop_id.as_ref().is_none_or(|shop_id| *shop_id == line.shop_id);
     let eligible = |line: &Line| !left_out(line) && of_shop(line) && terms.scope.takes_line(line);
-    cart.lines
-        .iter()
-        .enumerate()
-        .filter(|(_, line)| eligible(line))
-        .map(|(place, _)| place)
-        .collect()
+    cart.lines.iter().enumerate().filter(|(_, line)| eligible(line)).map(|(place, _)| place).collect()
 }
 
 /// A scope that names goods takes the shipments of the shops that send eligible goods; any other goes by the shop.
 fn eligible_shipments(cart: &Cart, terms: &Terms, lines: &[usize]) -> Vec<usize> {
     let takes_shop = |shop_id: &str| {
         if terms.scope.names_goods() {
-            lines
-                .iter()
-                .any(|&place| cart.lines[place].shop_id == shop_id)
+            lines.iter().any(|&place| cart.lines[place].shop_id == shop_id)
         } else {
             terms.scope.takes_shop(shop_id)
         }
     };
     let places = cart.shipments.iter().enumerate();
-    places
-        .filter(|(_, shipment)| takes_shop(&shipment.shop_id))
-        .map(|(place, _)| place)
-        .collect()
+    places.filter(|(_, shipment)| takes_shop(&shipment.shop_id)).map(|(place, _)| place).collect()
 }
 
 fn promise(terms: &Terms, spend: i64) -> Result<(Promise, Option<NextTier>), Refusal> {
     let needed = needed_spend(terms);
     if spend < needed {
-        return Err(Refusal::MinSpendNotMet {
-            short_by: needed - spend,
-        });
+        return Err(Refusal::MinSpendNotMet { short_by: needed - spend });
     }
     match &terms.benefit {
         &Benefit::Percent { rate_bp, cap } => Ok((Promise::Percent { rate_bp, cap }, None)),
         &Benefit::Shipping { cap } => Ok((Promise::Shipping { cap }, None)),
         Benefit::Amount { steps, overshoot } => {
             let (amount, next_tier) = amount(steps, spend);
-            Ok((
-                Promise::Amount {
-                    amount,
-                    overshoot: *overshoot,
-                },
-                next_tier,
-            ))
+            Ok((Promise::Amount { amount, overshoot: *overshoot }, next_tier))
         }
     }
 }
@@ -162,18 +121,10 @@ fn promise(terms: &Terms, spend: i64) -> Result<(Promise, Option<NextTier>), Ref
 /// The least spend with which the coupon gives anything.
 fn needed_spend(terms: &Terms) -> i64 {
     match &terms.benefit {
-        Benefit::Amount {
-            steps: Steps::Tiers(tiers),
-            ..
-        } => tiers
-            .iter()
-            .map(|tier| tier.min_spend)
-            .min()
-            .unwrap_or(terms.min_spend),
-        Benefit::Amount {
-            steps: Steps::Every { repeat, .. },
-            ..
-        } => terms.min_spend.max(repeat.every),
+        Benefit::Amount { steps: Steps::Tiers(tiers), .. } => {
+            tiers.iter().map(|tier| tier.min_spend).min().unwrap_or(terms.min_spend)
+        }
+        Benefit::Amount { steps: Steps::Every { repeat, .. }, .. } => terms.min_spend.max(repeat.every),
         _ => terms.min_spend,
     }
 }
@@ -194,15 +145,7 @@ fn amount(steps: &Steps, spend: i64) -> (i64, Option<NextTier>) {
 fn climb(tiers: &[Tier], spend: i64) -> (i64, Option<NextTier>) {
     let reached = tiers.iter().filter(|tier| tier.min_spend <= spend);
     let amount = reached.map(|tier| tier.amount_off).max().unwrap_or(0);
-    let better = tiers
-        .iter()
-        .filter(|tier| tier.min_spend > spend && tier.amount_off > amount);
+    let better = tiers.iter().filter(|tier| tier.min_spend > spend && tier.amount_off > amount);
     let next = better.min_by_key(|tier| (tier.min_spend, -tier.amount_off));
-    (
-        amount,
-        next.map(|tier| NextTier {
-            amount_off: tier.amount_off,
-            short_by: tier.min_spend - spend,
-        }),
-    )
+    (amount, next.map(|tier| NextTier { amount_off: tier.amount_off, short_by: tier.min_spend - spend }))
 }

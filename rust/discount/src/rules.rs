@@ -42,10 +42,7 @@ impl Rules {
         let mut violations = Violations::default();
         violations.at_least("minimum_payable", spec.minimum_payable, 0);
         for (field, limit) in [
-            (
-                "percent_or_threshold_limit",
-                spec.percent_or_threshold_limit,
-            ),
+            ("percent_or_threshold_limit", spec.percent_or_threshold_limit),
             ("instant_limit", spec.instant_limit),
             ("free_shipping_limit", spec.free_shipping_limit),
             ("count_limit", spec.count_limit),
@@ -59,11 +56,7 @@ impl Rules {
     /// Refuses a call with too many coupons.
     pub fn check_submitted(&self, count: usize) -> Result<(), Violations> {
         let mut violations = Violations::default();
-        violations.at_most_entries(
-            "coupons",
-            count,
-            usize::try_from(self.0.submitted_limit).unwrap_or(MAX_SUBMITTED),
-        );
+        violations.at_most_entries("coupons", count, usize::try_from(self.0.submitted_limit).unwrap_or(MAX_SUBMITTED));
         violations.or(())
     }
 }

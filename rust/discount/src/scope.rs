@@ -57,8 +57,7 @@ impl Scope {
 
     /// Of a scope that does not name goods.
     pub(crate) fn takes_shop(&self, shop_id: &str) -> bool {
-        (self.include.shops.is_empty() || self.include.shops.contains(shop_id))
-            && !self.exclude.shops.contains(shop_id)
+        (self.include.shops.is_empty() || self.include.shops.contains(shop_id)) && !self.exclude.shops.contains(shop_id)
     }
 }
 
@@ -82,15 +81,8 @@ impl Names {
     fn name(&self, line: &Line) -> bool {
         self.skus.contains(&line.sku_id)
             || self.shops.contains(&line.shop_id)
-            || line
-                .spu_id
-                .as_ref()
-                .is_some_and(|spu_id| self.spus.contains(spu_id))
-            || (!self.categories.is_empty()
-                && line
-                    .category_ids
-                    .iter()
-                    .any(|id| self.categories.contains(id)))
+            || line.spu_id.as_ref().is_some_and(|spu_id| self.spus.contains(spu_id))
+            || (!self.categories.is_empty() && line.category_ids.iter().any(|id| self.categories.contains(id)))
     }
 }
 
@@ -102,10 +94,7 @@ impl IdSet {
     fn new(field: &str, mut ids: Vec<String>, violations: &mut Violations) -> Self {
         if violations.at_most_entries(field, ids.len(), MAX_SCOPE_IDS) {
             for (position, id) in ids.iter().enumerate() {
-                violations.within(
-                    || format!("{field}[{position}]"),
-                    |found| found.shop_made_id("", id),
-                );
+                violations.within(|| format!("{field}[{position}]"), |found| found.shop_made_id("", id));
             }
         }
         ids.sort_unstable();

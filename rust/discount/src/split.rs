@@ -21,13 +21,7 @@ pub(crate) fn split(amount: i64, stacks: &[Stack]) -> Vec<Share> {
     let total: i64 = stacks.iter().map(|stack| stack.count * stack.net).sum();
     debug_assert!((0..=total).contains(&amount));
     if amount == total {
-        return stacks
-            .iter()
-            .map(|stack| Share {
-                each: stack.net,
-                plus_one: 0,
-            })
-            .collect();
+        return stacks.iter().map(|stack| Share { each: stack.net, plus_one: 0 }).collect();
     }
     let mut shares = Vec::with_capacity(stacks.len());
     let mut waiting = Vec::with_capacity(stacks.len());
@@ -74,10 +68,7 @@ mod tests {
 
     fn amounts(amount: i64, nets: &[i64]) -> Vec<i64> {
         let stacks: Vec<_> = nets.iter().map(|&net| Stack { count: 1, net }).collect();
-        split(amount, &stacks)
-            .iter()
-            .map(|share| share.each + share.plus_one)
-            .collect()
+        split(amount, &stacks).iter().map(|share| share.each + share.plus_one).collect()
     }
 
     #[test]
@@ -117,9 +108,7 @@ mod tests {
         let spread: Vec<_> = split(200, &stacks)
             .iter()
             .zip(&stacks)
-            .flat_map(|(share, stack)| {
-                (0..stack.count).map(|member| share.each + i64::from(member < share.plus_one))
-            })
+            .flat_map(|(share, stack)| (0..stack.count).map(|member| share.each + i64::from(member < share.plus_one)))
             .collect();
         assert_eq!(spread, members);
     }

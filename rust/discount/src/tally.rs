@@ -38,11 +38,7 @@ impl<'a> Tally<'a> {
         Self {
             rules,
             line_nets: cart.lines.iter().map(|line| line.list()).collect(),
-            shipment_nets: cart
-                .shipments
-                .iter()
-                .map(|shipment| shipment.amount)
-                .collect(),
+            shipment_nets: cart.shipments.iter().map(|shipment| shipment.amount).collect(),
             payable: cart.original,
             taken: Vec::new(),
         }
@@ -73,22 +69,14 @@ impl<'a> Tally<'a> {
         self.check_stacking(&offer.coupon.terms, offer.coupon.template_id)?;
         let shares = self.allocate(offer, discount);
         self.payable -= discount;
-        self.taken.push(Taken {
-            offer,
-            discount,
-            unused,
-            shares,
-        });
+        self.taken.push(Taken { offer, discount, unused, shares });
         Ok(())
     }
 
     /// Of the coupon's budget, without what earlier coupons of its template took.
     fn budget_left(&self, offer: &Offer<'_>) -> Option<i64> {
         let left = offer.coupon.budget_left?;
-        let same = self
-            .taken
-            .iter()
-            .filter(|taken| taken.offer.coupon.template_id == offer.coupon.template_id);
+        let same = self.taken.iter().filter(|taken| taken.offer.coupon.template_id == offer.coupon.template_id);
         Some((left - same.map(|taken| taken.discount).sum::<i64>()).max(0))
     }
 
@@ -101,21 +89,14 @@ impl<'a> Tally<'a> {
                 let discount = percent(basis, rate_bp);
                 Ok((cap.map_or(discount, |cap| discount.min(cap)), 0))
             }
-            Promise::Amount {
-                amount,
-                overshoot: Overshoot::Reject,
-            } if amount > basis => Err(Refusal::Overshoot),
+            Promise::Amount { amount, overshoot: Overshoot::Reject } if amount > basis => Err(Refusal::Overshoot),
             Promise::Amount { amount, .. } => Ok((amount.min(basis), (amount - basis).max(0))),
             Promise::Shipping { cap } => Ok((cap.map_or(basis, |cap| basis.min(cap)), 0)),
         }
     }
 
     fn nets(&self, offer: &Offer<'_>) -> &[i64] {
-        if matches!(offer.promise, Promise::Shipping { .. }) {
-            &self.shipment_nets
-        } else {
-            &self.line_nets
-        }
+        if matches!(offer.promise, Promise::Shipping { .. }) { &self.shipment_nets } else { &self.line_nets }
     }
 
     fn check_stacking(&self, terms: &Terms, template_id: i64) -> Result<(), Refusal> {
@@ -125,9 +106,7 @@ impl<'a> Tally<'a> {
         for taken in &self.taken {
             let other = taken.offer.coupon.terms.as_ref();
             if (terms.exclusive && !other.joint) || (other.exclusive && !terms.joint) {
-                return Err(Refusal::Exclusive {
-                    with: taken.offer.coupon.coupon_id,
-                });
+                return Err(Refusal::Exclusive { with: taken.offer.coupon.coupon_id });
             }
             if group.is_some() && self.group(other) == group {
                 in_group += 1;
@@ -137,14 +116,10 @@ impl<'a> Tally<'a> {
             }
         }
         if let Some(group) = group.filter(|group| in_group >= group.limit) {
-            return Err(Refusal::GroupLimit {
-                group: group.name.to_owned(),
-            });
+            return Err(Refusal::GroupLimit { group: group.name.to_owned() });
         }
         if self.taken.len() as i64 >= self.rules.0.count_limit {
-            return Err(Refusal::GroupLimit {
-                group: COUNT.to_owned(),
-            });
+            return Err(Refusal::GroupLimit { group: COUNT.to_owned() });
         }
         if of_template >= terms.stack_limit {
             return Err(Refusal::StackLimit);
@@ -159,18 +134,12 @@ impl<'a> Tally<'a> {
             Grouping::None => return None,
             Grouping::Named(name) => (name.as_str(), 1),
             Grouping::Default => match terms.kind {
-                Kind::PercentOff | Kind::ThresholdOff => {
-                    (PERCENT_OR_THRESHOLD, rules.percent_or_threshold_limit)
-                }
+                Kind::PercentOff | Kind::ThresholdOff => (PERCENT_OR_THRESHOLD, rules.percent_or_threshold_limit),
                 Kind::InstantOff => (INSTANT_OFF, rules.instant_limit),
                 Kind::FreeShipping => (FREE_SHIPPING, rules.free_shipping_limit),
             },
         };
-        Some(Group {
-            name,
-            shop_id: terms.shop_id.as_deref(),
-            limit,
-        })
+        Some(Group { name, shop_id: terms.shop_id.as_deref(), limit })
     }
 
     fn allocate(&mut self, offer: &Offer<'_>, discount: i64) -> Vec<(usize, i64)> {
@@ -179,14 +148,7 @@ impl<'a> Tally<'a> {
         } else {
             &mut self.line_nets
         };
-        let stacks: Vec<_> = offer
-            .places
-            .iter()
-            .map(|&place| Stack {
-                count: 1,
-                net: nets[place],
-            })
-            .collect();
+        let stacks: Vec<_> = offer.places.iter().map(|&place| Stack { count: 1, net: nets[place] }).collect();
         let shares = split(discount, &stacks);
         let mut taken = Vec::with_capacity(shares.len());
         for (&place, share) in offer.places.iter().zip(&shares) {
@@ -209,10 +171,7 @@ struct Group<'t> {
 
 /// Rounded once, half up.
 fn percent(basis: i64, rate_bp: i64) -> i64 {
-    match basis
-        .checked_mul(rate_bp)
-        .and_then(|product| product.checked_add(5_000))
-    {
+    match basis.checked_mul(rate_bp).and_then(|product| product.checked_add(5_000)) {
         Some(product) => product / 10_000,
         // At most the basis, as the rate is at most 10,000.
         None => ((i128::from(basis) * i128::from(rate_bp) + 5_000) / 10_000) as i64,

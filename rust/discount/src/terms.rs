@@ -30,14 +30,9 @@ impl Kind {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [
-            Self::PercentOff,
-            Self::ThresholdOff,
-            Self::InstantOff,
-            Self::FreeShipping,
-        ]
-        .into_iter()
-        .find(|kind| kind.name() == name)
+        [Self::PercentOff, Self::ThresholdOff, Self::InstantOff, Self::FreeShipping]
+            .into_iter()
+            .find(|kind| kind.name() == name)
     }
 }
 
@@ -232,17 +227,12 @@ impl Terms {
 
 fn check_class(spec: &TermsSpec, violations: &mut Violations) {
     if (spec.kind == Kind::FreeShipping) != (spec.class == Class::Shipping) {
-        violations.add(
-            "coupon_class",
-            "FREE_SHIPPING is of class SHIPPING, and no other kind is",
-        );
+        violations.add("coupon_class", "FREE_SHIPPING is of class SHIPPING, and no other kind is");
     }
     match &spec.shop_id {
         Some(shop_id) if spec.class == Class::Shop => violations.shop_made_id("shop_id", shop_id),
         Some(_) => violations.add("shop_id", "is a field of class SHOP only"),
-        None if spec.class == Class::Shop => {
-            violations.add("shop_id", "is required for class SHOP")
-        }
+        None if spec.class == Class::Shop => violations.add("shop_id", "is required for class SHOP"),
         None => {}
     }
 }
@@ -270,16 +260,8 @@ fn benefit(spec: &TermsSpec, violations: &mut Violations) -> Option<Benefit> {
     let with_amount = matches!(kind, Kind::ThresholdOff | Kind::InstantOff);
     for (field, given, belongs) in [
         ("amount_off", spec.amount_off.is_some(), with_amount),
-        (
-            "percent_off_bp",
-            spec.percent_off_bp.is_some(),
-            kind == Kind::PercentOff,
-        ),
-        (
-            "max_discount",
-            spec.max_discount.is_some(),
-            kind != Kind::InstantOff,
-        ),
+        ("percent_off_bp", spec.percent_off_bp.is_some(), kind == Kind::PercentOff),
+        ("max_discount", spec.max_discount.is_some(), kind != Kind::InstantOff),
         ("tiers", !spec.tiers.is_empty(), kind == Kind::ThresholdOff),
         ("repeat", spec.repeat.is_some(), kind == Kind::ThresholdOff),
     ] {
@@ -291,47 +273,28 @@ fn benefit(spec: &TermsSpec, violations: &mut Violations) -> Option<Benefit> {
         violations.at_least("max_discount", cap, 1);
     }
     if spec.overshoot == Overshoot::Reject && !with_amount {
-        violations.add(
-            "overshoot",
-            format!("must be CLAMP for {}, which cannot overshoot", kind.name()),
-        );
+        violations.add("overshoot", format!("must be CLAMP for {}, which cannot overshoot", kind.name()));
     }
     match kind {
         Kind::PercentOff => {
             let rate_bp = required("percent_off_bp", spec.percent_off_bp, kind, violations)?;
             violations.between("percent_off_bp", rate_bp, 1, MAX_RATE_BP);
-            Some(Benefit::Percent {
-                rate_bp,
-                cap: spec.max_discount,
-            })
+            Some(Benefit::Percent { rate_bp, cap: spec.max_discount })
         }
         Kind::ThresholdOff => {
             let steps = steps(spec, violations)?;
-            Some(Benefit::Amount {
-                steps,
-                overshoot: spec.overshoot,
-            })
+            Some(Benefit::Amount { steps, overshoot: spec.overshoot })
         }
         Kind::InstantOff => {
             let amount_off = required("amount_off", spec.amount_off, kind, violations)?;
             violations.at_least("amount_off", amount_off, 1);
-            Some(Benefit::Amount {
-                steps: Steps::Flat(amount_off),
-                overshoot: spec.overshoot,
-            })
+            Some(Benefit::Amount { steps: Steps::Flat(amount_off), overshoot: spec.overshoot })
         }
-        Kind::FreeShipping => Some(Benefit::Shipping {
-            cap: spec.max_discount,
-        }),
+        Kind::FreeShipping => Some(Benefit::Shipping { cap: spec.max_discount }),
     }
 }
 
-fn required(
-    field: &str,
-    value: Option<i64>,
-    kind: Kind,
-    violations: &mut Violations,
-) -> Option<i64> {
+fn required(field: &str, value: Option<i64>, kind: Kind, violations: &mut Violations) -> Option<i64> {
     if value.is_none() {
         violations.add(field, format!("is required for {}", kind.name()));
     }
@@ -359,29 +322,17 @@ fn steps(spec: &TermsSpec, violations: &mut Violations) -> Option<Steps> {
         violations.at_least("repeat.amount_off", repeat.amount_off, 1);
         // More than it asks for would make every order free; and so no repeat can promise more than the spend.
         if repeat.amount_off > repeat.every {
-            violations.add(
-                "repeat.amount_off",
-                format!("must be at most every, which is {}", repeat.every),
-            );
+            violations.add("repeat.amount_off", format!("must be at most every, which is {}", repeat.every));
         }
     } else if spec.max_discount.is_some() {
-        violations.add(
-            "max_discount",
-            "goes with repeat where the kind is THRESHOLD_OFF",
-        );
+        violations.add("max_discount", "goes with repeat where the kind is THRESHOLD_OFF");
     }
     match (spec.amount_off, spec.tiers.is_empty(), spec.repeat) {
         (Some(amount_off), true, None) => Some(Steps::Flat(amount_off)),
         (None, false, None) => Some(Steps::Tiers(spec.tiers.clone())),
-        (None, true, Some(repeat)) => Some(Steps::Every {
-            repeat,
-            cap: spec.max_discount,
-        }),
+        (None, true, Some(repeat)) => Some(Steps::Every { repeat, cap: spec.max_discount }),
         _ => {
-            violations.add(
-                "amount_off",
-                "THRESHOLD_OFF takes exactly one of amount_off, tiers and repeat",
-            );
+            violations.add("amount_off", "THRESHOLD_OFF takes exactly one of amount_off, tiers and repeat");
             None
         }
     }
@@ -395,16 +346,10 @@ fn grouping(group: Option<String>, violations: &mut Violations) -> Grouping {
         return Grouping::None;
     }
     if name.starts_with('@') {
-        violations.add(
-            "exclusive_group",
-            "must not begin with \"@\": those names are reserved",
-        );
+        violations.add("exclusive_group", "must not begin with \"@\": those names are reserved");
     }
     if name.len() > MAX_GROUP_BYTES {
-        violations.add(
-            "exclusive_group",
-            format!("must be at most {MAX_GROUP_BYTES} bytes, is {}", name.len()),
-        );
+        violations.add("exclusive_group", format!("must be at most {MAX_GROUP_BYTES} bytes, is {}", name.len()));
     }
     Grouping::Named(name)
 }

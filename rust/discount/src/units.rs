@@ -16,10 +16,7 @@ pub(crate) struct Units(Vec<Stack>);
 
 impl Units {
     pub(crate) fn new(quantity: i64, unit_price: i64) -> Self {
-        Self(vec![Stack {
-            count: quantity,
-            net: unit_price,
-        }])
+        Self(vec![Stack { count: quantity, net: unit_price }])
     }
 
     /// Takes `amount` off the units; what each lost, without those that lost nothing.
@@ -32,21 +29,8 @@ impl Units {
             for (count, extra) in [(plus_one, 1), (count - plus_one, 0)] {
                 if count > 0 {
                     let amount = each + extra;
-                    push_taken(
-                        &mut taken,
-                        UnitRun {
-                            from,
-                            count,
-                            amount,
-                        },
-                    );
-                    push_left(
-                        &mut left,
-                        Stack {
-                            count,
-                            net: net - amount,
-                        },
-                    );
+                    push_taken(&mut taken, UnitRun { from, count, amount });
+                    push_left(&mut left, Stack { count, net: net - amount });
                     from += count;
                 }
             }
@@ -70,9 +54,7 @@ impl Units {
 fn push_taken(runs: &mut Vec<UnitRun>, run: UnitRun) {
     match runs.last_mut() {
         _ if run.amount == 0 => {}
-        Some(last) if last.amount == run.amount && last.from + last.count == run.from => {
-            last.count += run.count
-        }
+        Some(last) if last.amount == run.amount && last.from + last.count == run.from => last.count += run.count,
         _ => runs.push(run),
     }
 }
@@ -89,21 +71,14 @@ mod tests {
     use super::*;
 
     fn run(from: i64, count: i64, amount: i64) -> UnitRun {
-        UnitRun {
-            from,
-            count,
-            amount,
-        }
+        UnitRun { from, count, amount }
     }
 
     #[test]
     fn each_coupon_is_split_on_what_the_units_cost_by_then() {
         let mut units = Units::new(3, 100);
         assert_eq!(units.take(100), [run(0, 1, 34), run(1, 2, 33)]);
-        assert_eq!(
-            units.take(100),
-            [run(0, 1, 33), run(1, 1, 34), run(2, 1, 33)]
-        );
+        assert_eq!(units.take(100), [run(0, 1, 33), run(1, 1, 34), run(2, 1, 33)]);
         assert_eq!(units.into_ascending(), [(2, 33), (1, 34)]);
     }
 
@@ -119,10 +94,7 @@ mod tests {
         let mut units = Units::new(1_000_000, 9_000_000_000_000);
         for amount in [1, 999_999, 7_777_777_777_777, 123_456_789_012_345_678, 5] {
             let taken = units.take(amount);
-            assert_eq!(
-                taken.iter().map(|run| run.count * run.amount).sum::<i64>(),
-                amount
-            );
+            assert_eq!(taken.iter().map(|run| run.count * run.amount).sum::<i64>(), amount);
         }
         assert!(units.0.len() <= 6, "{:?}", units.0);
     }

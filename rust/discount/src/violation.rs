@@ -18,10 +18,7 @@ const MAX_ID_BYTES: usize = 64;
 
 impl Violations {
     pub fn add(&mut self, field: impl Into<String>, text: impl Into<String>) {
-        self.0.push(Violation {
-            field: field.into(),
-            text: text.into(),
-        });
+        self.0.push(Violation { field: field.into(), text: text.into() });
     }
 
     pub fn append(&mut self, mut others: Violations) {
@@ -29,21 +26,14 @@ impl Violations {
     }
 
     /// Runs `check` and puts `prefix` before the fields of what it finds.
-    pub fn within<T>(
-        &mut self,
-        prefix: impl FnOnce() -> String,
-        check: impl FnOnce(&mut Self) -> T,
-    ) -> T {
+    pub fn within<T>(&mut self, prefix: impl FnOnce() -> String, check: impl FnOnce(&mut Self) -> T) -> T {
         let before = self.0.len();
         let result = check(self);
         if self.0.len() > before {
             let prefix = prefix();
             for violation in &mut self.0[before..] {
-                violation.field = if violation.field.is_empty() {
-                    prefix.clone()
-                } else {
-                    format!("{prefix}.{}", violation.field)
-                };
+                violation.field =
+                    if violation.field.is_empty() { prefix.clone() } else { format!("{prefix}.{}", violation.field) };
             }
         }
         result
@@ -63,11 +53,7 @@ impl Violations {
 
     /// `value`, if nothing was found.
     pub fn or<T>(self, value: T) -> Result<T, Violations> {
-        if self.0.is_empty() {
-            Ok(value)
-        } else {
-            Err(self)
-        }
+        if self.0.is_empty() { Ok(value) } else { Err(self) }
     }
 
     pub(crate) fn between(&mut self, field: &str, value: i64, least: i64, most: i64) {
@@ -84,10 +70,7 @@ impl Violations {
 
     pub(crate) fn at_most_entries(&mut self, field: &str, count: usize, most: usize) -> bool {
         if count > most {
-            self.add(
-                field,
-                format!("must have at most {most} entries, has {count}"),
-            );
+            self.add(field, format!("must have at most {most} entries, has {count}"));
         }
         count <= most
     }
@@ -95,10 +78,7 @@ impl Violations {
     /// An id of the shop's: opaque, 1 to 64 bytes.
     pub(crate) fn shop_made_id(&mut self, field: &str, id: &str) {
         if !(1..=MAX_ID_BYTES).contains(&id.len()) {
-            self.add(
-                field,
-                format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len()),
-            );
+            self.add(field, format!("must be 1 to {MAX_ID_BYTES} bytes, is {}", id.len()));
         }
     }
 

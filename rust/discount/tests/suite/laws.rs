@@ -11,50 +11,37 @@ const SHOPS: [&str; 2] = ["shop", "shop-2"];
 fn any_line() -> impl Strategy<Value = Line> {
     let prices = prop_oneof![0..20_i64, 0..100_000_i64, Just(9_000_000_000_000_i64)];
     let quantities = prop_oneof![1..6_i64, Just(1_000_000_i64)];
-    (
-        prices,
-        quantities,
-        0..2_usize,
-        any::<bool>(),
-        prop::bool::weighted(0.1),
+    (prices, quantities, 0..2_usize, any::<bool>(), prop::bool::weighted(0.1)).prop_map(
+        |(unit_price, quantity, shop, sale, not_discountable)| Line {
+            quantity,
+            shop_id: SHOPS[shop].to_owned(),
+            list_unit_price: sale.then_some(unit_price + 1),
+            not_discountable,
+            ..line("", 1, unit_price)
+        },
     )
-        .prop_map(
-            |(unit_price, quantity, shop, sale, not_discountable)| Line {
-                quantity,
-                shop_id: SHOPS[shop].to_owned(),
-                list_unit_price: sale.then_some(unit_price + 1),
-                not_discountable,
-                ..line("", 1, unit_price)
-            },
-        )
 }
 
 fn any_cart() -> impl Strategy<Value = Cart> {
-    (vec(any_line(), 1..6), vec((0..2_usize, 0..3_000_i64), 0..3)).prop_map(
-        |(mut lines, shipments)| {
-            // One wide line fits in 64 bits, two do not.
-            let mut wide = 0;
-            for (place, line) in lines.iter_mut().enumerate() {
-                line.line_id = place.to_string();
-                line.sku_id = format!("sku-{}", place % 3);
-                if line.quantity * line.unit_price > 1_000_000_000_000 {
-                    wide += 1;
-                    if wide > 1 {
-                        line.unit_price = 7;
-                    }
+    (vec(any_line(), 1..6), vec((0..2_usize, 0..3_000_i64), 0..3)).prop_map(|(mut lines, shipments)| {
+        // One wide line fits in 64 bits, two do not.
+        let mut wide = 0;
+        for (place, line) in lines.iter_mut().enumerate() {
+            line.line_id = place.to_string();
+            line.sku_id = format!("sku-{}", place % 3);
+            if line.quantity * line.unit_price > 1_000_000_000_000 {
+                wide += 1;
+                if wide > 1 {
+                    line.unit_price = 7;
                 }
             }
-            let shipments = shipments.into_iter().enumerate();
-            cart(
-                lines,
-                shipments
-                    .map(|(place, (shop, amount))| {
-                        shipment(&place.to_string(), SHOPS[shop], amount)
-                    })
-                    .collect(),
-            )
-        },
-    )
+        }
+        let shipments = shipments.into_iter().enumerate();
+        cart(
+            lines,
+            shipments.map(|(place, (shop, amount))| shipment(&place.to_string(), SHOPS[shop], amount)).collect(),
+        )
+    })
 }
 
 fn any_figures() -> impl Strategy<Value = TermsSpec> {
@@ -69,97 +56,48 @@ fn any_figures() -> impl Strategy<Value = TermsSpec> {
         }),
         (spend(), amount()).prop_map(|(min_spend, amount)| threshold(min_spend, amount)),
         vec((spend(), amount()), 1..4).prop_map(|tiers| ladder(&tiers)),
-        (1..5_000_i64, 1..500_i64, cap()).prop_map(|(step, amount, max_discount)| TermsSpec {
-            max_discount,
-            ..every(step, amount.min(step))
-        }),
+        (1..5_000_i64, 1..500_i64, cap())
+            .prop_map(|(step, amount, max_discount)| TermsSpec { max_discount, ..every(step, amount.min(step)) }),
         amount().prop_map(instant),
-        (spend(), cap()).prop_map(|(min_spend, max_discount)| TermsSpec {
-            min_spend,
-            max_discount,
-            ..free_shipping()
-        }),
+        (spend(), cap()).prop_map(|(min_spend, max_discount)| TermsSpec { min_spend, max_discount, ..free_shipping() }),
     ]
 }
 
 fn any_terms() -> impl Strategy<Value = TermsSpec> {
     let groups = prop_oneof![Just(None), Just(Some("")), Just(Some("g"))];
-    let flags = (
-        prop::bool::weighted(0.1),
-        any::<bool>(),
-        prop::bool::weighted(0.2),
-        prop::bool::weighted(0.2),
-    );
-    (
-        any_figures(),
-        groups,
-        flags,
-        -1..2_i64,
-        1..3_i64,
-        0..3_usize,
-        subsequence(vec![0, 1, 2], 0..3),
-    )
-        .prop_map(
-            |(
-                figures,
-                group,
-                (exclusive, joint, reject, sale),
+    let flags = (prop::bool::weighted(0.1), any::<bool>(), prop::bool::weighted(0.2), prop::bool::weighted(0.2));
+    (any_figures(), groups, flags, -1..2_i64, 1..3_i64, 0..3_usize, subsequence(vec![0, 1, 2], 0..3)).prop_map(
+        |(figures, group, (exclusive, joint, reject, sale), priority, stack_limit, class, skus)| {
+            let shipping = figures.kind == Kind::FreeShipping;
+            let amounts = matches!(figures.kind, Kind::ThresholdOff | Kind::InstantOff);
+            let class = if shipping { Class::Shipping } else { [Class::Item, Class::Shop, Class::Platform][class] };
+            TermsSpec {
+                class,
+                shop_id: (class == Class::Shop).then(|| SHOPS[skus.len() % 2].to_owned()),
+                exclusive_group: group.map(str::to_owned),
+                exclusive,
+                joint,
                 priority,
                 stack_limit,
-                class,
-                skus,
-            )| {
-                let shipping = figures.kind == Kind::FreeShipping;
-                let amounts = matches!(figures.kind, Kind::ThresholdOff | Kind::InstantOff);
-                let class = if shipping {
-                    Class::Shipping
-                } else {
-                    [Class::Item, Class::Shop, Class::Platform][class]
-                };
-                TermsSpec {
-                    class,
-                    shop_id: (class == Class::Shop).then(|| SHOPS[skus.len() % 2].to_owned()),
-                    exclusive_group: group.map(str::to_owned),
-                    exclusive,
-                    joint,
-                    priority,
-                    stack_limit,
-                    overshoot: if reject && amounts {
-                        Overshoot::Reject
-                    } else {
-                        Overshoot::Clamp
-                    },
-                    exclude_sale_items: sale,
-                    scope: ScopeSpec {
-                        include_skus: skus.iter().map(|sku| format!("sku-{sku}")).collect(),
-                        ..ScopeSpec::default()
-                    },
-                    ..figures
-                }
-            },
-        )
+                overshoot: if reject && amounts { Overshoot::Reject } else { Overshoot::Clamp },
+                exclude_sale_items: sale,
+                scope: ScopeSpec {
+                    include_skus: skus.iter().map(|sku| format!("sku-{sku}")).collect(),
+                    ..ScopeSpec::default()
+                },
+                ..figures
+            }
+        },
+    )
 }
 
 fn any_coupons() -> impl Strategy<Value = Vec<CouponSpec>> {
-    let states =
-        prop_oneof![9 => Just(State::Unused), 1 => Just(State::Used), 1 => Just(State::Pending)];
-    vec(
-        (
-            any_terms(),
-            states,
-            prop::option::weighted(0.2, 0..5_000_i64),
-        ),
-        0..9,
-    )
-    .prop_map(|coupons| {
+    let states = prop_oneof![9 => Just(State::Unused), 1 => Just(State::Used), 1 => Just(State::Pending)];
+    vec((any_terms(), states, prop::option::weighted(0.2, 0..5_000_i64)), 0..9).prop_map(|coupons| {
         coupons
             .into_iter()
             .zip(1..)
-            .map(|((terms, state, budget_left), id)| CouponSpec {
-                state,
-                budget_left,
-                ..coupon_spec(id, terms)
-            })
+            .map(|((terms, state, budget_left), id)| CouponSpec { state, budget_left, ..coupon_spec(id, terms) })
             .collect()
     })
 }
@@ -169,25 +107,15 @@ fn submitted(coupons: &[CouponSpec]) -> Vec<Coupon> {
 }
 
 fn rules(minimum_payable: i64) -> Rules {
-    Rules::new(RulesSpec {
-        minimum_payable,
-        ..RulesSpec::default()
-    })
-    .unwrap()
+    Rules::new(RulesSpec { minimum_payable, ..RulesSpec::default() }).unwrap()
 }
 
 /// With the ids of coupons in the place of their places.
 fn by_id(coupons: &[CouponSpec], decision: Decision) -> Decision {
     let id = |place: usize| coupons[place].coupon_id as usize;
     let mut decision = decision;
-    decision
-        .applied
-        .iter_mut()
-        .for_each(|applied| applied.coupon = id(applied.coupon));
-    decision
-        .rejected
-        .iter_mut()
-        .for_each(|rejected| rejected.coupon = id(rejected.coupon));
+    decision.applied.iter_mut().for_each(|applied| applied.coupon = id(applied.coupon));
+    decision.rejected.iter_mut().for_each(|rejected| rejected.coupon = id(rejected.coupon));
     for hint in &mut decision.hints {
         match hint {
             Hint::NextTier { coupon, .. } | Hint::Unused { coupon, .. } => *coupon = id(*coupon),

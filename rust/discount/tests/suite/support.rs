@@ -20,20 +20,11 @@ pub fn line(id: &str, quantity: i64, unit_price: i64) -> Line {
 }
 
 pub fn shipment(id: &str, shop_id: &str, amount: i64) -> Shipment {
-    Shipment {
-        shipment_id: id.to_owned(),
-        shop_id: shop_id.to_owned(),
-        amount,
-    }
+    Shipment { shipment_id: id.to_owned(), shop_id: shop_id.to_owned(), amount }
 }
 
 pub fn cart_spec(lines: Vec<Line>, shipments: Vec<Shipment>) -> CartSpec {
-    CartSpec {
-        currency: "CNY".to_owned(),
-        lines,
-        shipments,
-        order_total: None,
-    }
+    CartSpec { currency: "CNY".to_owned(), lines, shipments, order_total: None }
 }
 
 pub fn cart(lines: Vec<Line>, shipments: Vec<Shipment>) -> Cart {
@@ -45,39 +36,20 @@ pub fn goods(unit_price: i64) -> Cart {
 }
 
 pub fn percent(rate_bp: i64) -> TermsSpec {
-    TermsSpec {
-        percent_off_bp: Some(rate_bp),
-        ..TermsSpec::new(Kind::PercentOff, Class::Platform, "CNY")
-    }
+    TermsSpec { percent_off_bp: Some(rate_bp), ..TermsSpec::new(Kind::PercentOff, Class::Platform, "CNY") }
 }
 
 pub fn instant(amount_off: i64) -> TermsSpec {
-    TermsSpec {
-        amount_off: Some(amount_off),
-        ..TermsSpec::new(Kind::InstantOff, Class::Platform, "CNY")
-    }
+    TermsSpec { amount_off: Some(amount_off), ..TermsSpec::new(Kind::InstantOff, Class::Platform, "CNY") }
 }
 
 pub fn threshold(min_spend: i64, amount_off: i64) -> TermsSpec {
-    TermsSpec {
-        min_spend,
-        amount_off: Some(amount_off),
-        ..TermsSpec::new(Kind::ThresholdOff, Class::Platform, "CNY")
-    }
+    TermsSpec { min_spend, amount_off: Some(amount_off), ..TermsSpec::new(Kind::ThresholdOff, Class::Platform, "CNY") }
 }
 
 pub fn ladder(tiers: &[(i64, i64)]) -> TermsSpec {
-    let tiers = tiers
-        .iter()
-        .map(|&(min_spend, amount_off)| Tier {
-            min_spend,
-            amount_off,
-        })
-        .collect();
-    TermsSpec {
-        tiers,
-        ..TermsSpec::new(Kind::ThresholdOff, Class::Platform, "CNY")
-    }
+    let tiers = tiers.iter().map(|&(min_spend, amount_off)| Tier { min_spend, amount_off }).collect();
+    TermsSpec { tiers, ..TermsSpec::new(Kind::ThresholdOff, Class::Platform, "CNY") }
 }
 
 pub fn every(every: i64, amount_off: i64) -> TermsSpec {
@@ -92,10 +64,7 @@ pub fn free_shipping() -> TermsSpec {
 }
 
 pub fn ungrouped(terms: TermsSpec) -> TermsSpec {
-    TermsSpec {
-        exclusive_group: Some(String::new()),
-        ..terms
-    }
+    TermsSpec { exclusive_group: Some(String::new()), ..terms }
 }
 
 /// Valid now, of a template of its own.
@@ -126,20 +95,12 @@ pub fn decide(cart: &Cart, submitted: &[Coupon]) -> Decision {
 
 /// (place of the coupon, its discount).
 pub fn applied(decision: &Decision) -> Vec<(usize, i64)> {
-    decision
-        .applied
-        .iter()
-        .map(|applied| (applied.coupon, applied.discount))
-        .collect()
+    decision.applied.iter().map(|applied| (applied.coupon, applied.discount)).collect()
 }
 
 /// (place of the coupon, why).
 pub fn rejected(decision: &Decision) -> Vec<(usize, Refusal)> {
-    decision
-        .rejected
-        .iter()
-        .map(|rejected| (rejected.coupon, rejected.refusal.clone()))
-        .collect()
+    decision.rejected.iter().map(|rejected| (rejected.coupon, rejected.refusal.clone())).collect()
 }
 
 /// What one coupon takes off the cart, or why nothing.
@@ -153,10 +114,5 @@ pub fn alone(cart: &Cart, terms: TermsSpec) -> Result<i64, Refusal> {
 
 /// "field: text" of each violation.
 pub fn told<T: std::fmt::Debug>(result: Result<T, Violations>) -> Vec<String> {
-    result
-        .unwrap_err()
-        .into_vec()
-        .into_iter()
-        .map(|found| format!("{}: {}", found.field, found.text))
-        .collect()
+    result.unwrap_err().into_vec().into_iter().map(|found| format!("{}: {}", found.field, found.text)).collect()
 }
