@@ -220,8 +220,9 @@ def _serve_with_workers(settings: "Settings", config: Path | None) -> None:
     arguments = [] if config is None else ["--config", str(config)]
     supervisor = Supervisor(
         command=worker_command(arguments),
-        environment=environment,
-        count=settings.server.workers,
+        environments=[
+            {**environment, **_metrics_of_worker(settings, index)} for index in range(settings.server.workers)
+        ],
         drain_timeout_s=settings.server.drain_timeout_s,
         ready=_ready,
     )
@@ -230,6 +231,17 @@ def _serve_with_workers(settings: "Settings", config: Path | None) -> None:
             asyncio.run(supervisor.run())
         except WorkerFailed as failure:
             raise _Refused(str(failure)) from None
+
+
+def _metrics_of_worker(settings: "Settings", index: int) -> dict[str, str]:
+    """Each worker has a page of its own, on the next port: a shared one would show any worker's figures."""
+    from couponry.config import ListenAddress, parse_listen
+
+    if settings.metrics.listen is None:
+        return {}
+    first = parse_listen(settings.metrics.listen)
+    port = first.port + index if first.port else 0
+    return {"COUPONRY_METRICS__LISTEN": str(ListenAddress(first.host, port))}
 
 
 def _migrate(settings: "Settings") -> list[str]:

@@ -10,7 +10,7 @@ import socket
 import sys
 import time
 from asyncio.subprocess import PIPE, Process
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -50,14 +50,13 @@ def reserve(address: ListenAddress) -> tuple[socket.socket, ListenAddress]:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Runs `count` times the command; `command` prints one line when it is ready.
+    """Runs the command once for each of `environments`; it prints one line when it is ready.
 
     `ready` is told once, with the line of the first worker, when every worker has said it.
     """
 
     command: Sequence[str]
-    environment: dict[str, str]
-    count: int
+    environments: Sequence[Mapping[str, str]]
     drain_timeout_s: float
     ready: Callable[[str], None]
     _stopping: asyncio.Event = field(default_factory=asyncio.Event, init=False)
@@ -69,7 +68,7 @@ class Supervisor:
         for sign in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(sign, self._stopping.set)
         lines: asyncio.Queue[str] = asyncio.Queue()
-        tasks = [asyncio.create_task(self._keep_running(index, lines)) for index in range(self.count)]
+        tasks = [asyncio.create_task(self._keep_running(index, lines)) for index in range(len(self.environments))]
         announcing = asyncio.create_task(self._announce(lines))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
@@ -84,7 +83,7 @@ class Supervisor:
             await asyncio.gather(*tasks, announcing, stopping, return_exceptions=True)
 
     async def _announce(self, lines: asyncio.Queue[str]) -> None:
-        ready = [await lines.get() for _ in range(self.count)]
+        ready = [await lines.get() for _ in self.environments]
         self.ready(ready[0])
 
     async def _keep_running(self, index: int, lines: asyncio.Queue[str]) -> None:
@@ -93,7 +92,7 @@ class Supervisor:
         while not self._stopping.is_set():
             begin = time.monotonic()
             process = await asyncio.create_subprocess_exec(
-                *self.command, stdin=PIPE, stdout=PIPE, env=self.environment, start_new_session=True
+                *self.command, stdin=PIPE, stdout=PIPE, env=self.environments[index], start_new_session=True
             )
             self._running.add(process)
             if self._stopping.is_set():  # it began while the others were told to end

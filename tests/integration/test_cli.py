@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -195,6 +197,17 @@ def test_several_workers_share_one_port_and_end_together(settings: Settings, ser
     assert len(workers) == 2
     assert service.end(signal.SIGTERM) == (0, "")
     assert [pid for pid in workers if start_time(pid) is not None] == []
+
+
+def test_each_of_several_workers_has_a_metrics_page(settings: Settings, serving: Callable[..., _Serving]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    stores = {**_stores(settings), "COUPONRY_METRICS__LISTEN": f"127.0.0.1:{port}"}
+    serving("--workers", "2", "--listen", "127.0.0.1:0", **stores).address()
+    for page in (port, port + 1):
+        with urllib.request.urlopen(f"http://127.0.0.1:{page}/metrics", timeout=10) as answer:
+            assert b"couponry_l1_entries" in answer.read()
 
 
 def test_workers_end_when_their_supervisor_is_killed(settings: Settings, serving: Callable[..., _Serving]) -> None:

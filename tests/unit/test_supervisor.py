@@ -23,7 +23,7 @@ def end(*_):
     (folder / f"{os.getpid()}.ended").touch()
     sys.exit(0)
 signal.signal(signal.SIGTERM, end)
-(folder / f"{os.getpid()}.pid").touch()
+(folder / f"{os.getpid()}.pid").write_text(os.environ["WORKER"])
 print("ready on 127.0.0.1:1", flush=True)
 while True:
     signal.pause()
@@ -38,8 +38,7 @@ class _Watched:
         self.folder = folder
         self.supervisor = Supervisor(
             command=[sys.executable, "-c", program, str(folder)],
-            environment=dict(os.environ),
-            count=count,
+            environments=[{**os.environ, "WORKER": str(index)} for index in range(count)],
             drain_timeout_s=5,
             ready=self.lines.put_nowait,
         )
@@ -71,6 +70,7 @@ def _alive(pid: int) -> bool:
 async def test_one_line_is_told_when_all_workers_are_ready(two_workers: _Watched) -> None:
     assert await asyncio.wait_for(two_workers.lines.get(), 20) == "ready on 127.0.0.1:1"
     assert len(two_workers.pids()) == 2
+    assert sorted(path.read_text() for path in two_workers.folder.glob("*.pid")) == ["0", "1"]
     assert two_workers.lines.empty()
 
 

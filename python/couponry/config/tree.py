@@ -22,6 +22,12 @@ def _valid_listen(text: str) -> str:
     return text
 
 
+def _valid_port(text: str) -> str:
+    if parse_listen(text).path:
+        raise ValueError("must be HOST:PORT")
+    return text
+
+
 def _valid_dsn(dsn: SecretStr) -> SecretStr:
     parse_mysql_dsn(dsn.get_secret_value())
     return dsn
@@ -43,6 +49,7 @@ def _valid_redis_url(url: SecretStr) -> SecretStr:
 
 
 Listen = Annotated[str, AfterValidator(_valid_listen)]
+ListenPort = Annotated[str, AfterValidator(_valid_port)]
 MySqlDsn = Annotated[SecretStr, AfterValidator(_valid_dsn)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_valid_redis_url)]
 
@@ -271,7 +278,10 @@ class JobSettings(_Section):
 class MetricsSettings(_Section):
     """Prometheus metrics over HTTP."""
 
-    listen: Listen | None = Field(None, description="Address of the metrics page, `HOST:PORT`; absent: no page.")
+    listen: ListenPort | None = Field(
+        None,
+        description="Address of the metrics page, `HOST:PORT`; absent: no page. Further workers take the next ports.",
+    )
 
 
 class LogSettings(_Section):
