@@ -3,16 +3,19 @@
 //! Layout:
 //! - `cache`: L1
 //! - `codes`: coupon codes
+//! - `frontend`: gRPC as an asyncio Protocol
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
 mod cache;
 mod codes;
+mod frontend;
 mod scripts;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::register(module)?;
     codes::register(module)?;
+    frontend::register(module)?;
     scripts::register(module)
 }

@@ -234,9 +234,9 @@ impl Connection {
         self.due
     }
 
-    /// Calls that handlers have.
-    pub fn running(&self) -> usize {
-        self.calls.iter().filter(|(_, (call, _))| matches!(call.stage, Stage::Running)).count()
+    /// Calls in progress, those whose reply is still being sent included.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
     }
 
     pub fn is_idle(&self) -> bool {
