@@ -49,7 +49,9 @@ def _test_servicer(messages: Any, services: Any) -> Any:
                 _compress_if(request.response_compressed.value, context)
             await _echo_metadata(context)
             await _end_as_asked(request, context)
-            return messages.SimpleResponse(payload=messages.Payload(body=bytes(request.response_size)))
+            server_id = "conformance" if request.fill_server_id else ""
+            payload = messages.Payload(body=bytes(request.response_size))
+            return messages.SimpleResponse(payload=payload, server_id=server_id)
 
         async def StreamingOutputCall(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: N802
             await _echo_metadata(context)
