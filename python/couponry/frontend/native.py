@@ -7,7 +7,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import socket
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -29,6 +30,8 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _MAX_METADATA_BYTES = 16 * 1024
 _MIN_PING_INTERVAL_MS = 9_000
 _HANDSHAKE_TIMEOUT_S = 10
+_TLS_SHUTDOWN_TIMEOUT_S = 1
+_BACKLOG = 4096
 # What clients get to close their connections after GOAWAY, once no call is left.
 _GOODBYE_S = 0.5
 # gRPC's own "no limit".
@@ -95,20 +98,21 @@ class NativeServer(grpc.aio.Server):
     `couponry.max_connections` and `couponry.stall_timeout_ms`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - as grpc.aio.server
         self,
         migration_thread_pool: Executor | None = None,
-        handlers: Sequence[grpc.GenericRpcHandler[Any, Any]] | None = None,
-        interceptors: Sequence[grpc.aio.ServerInterceptor[Any, Any]] | None = None,
+        handlers: Sequence[grpc.GenericRpcHandler] | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] | None = None,
         options: Sequence[tuple[str, Any]] | None = None,
         maximum_concurrent_rpcs: int | None = None,
         compression: grpc.Compression | None = None,
     ) -> None:
-        wrong = [each for each in interceptors or () if not isinstance(each, grpc.aio.ServerInterceptor)]
+        given: Sequence[object] = interceptors or ()
+        wrong = [each for each in given if not isinstance(each, grpc.aio.ServerInterceptor)]
         if wrong:
             raise ValueError(f"Interceptor must be ServerInterceptor, the following are invalid: {wrong}")
         self._pool = migration_thread_pool
-        self._generic: list[grpc.GenericRpcHandler[Any, Any]] = list(handlers or ())
+        self._generic: list[grpc.GenericRpcHandler] = list(handlers or ())
         self._registered: dict[str, Handler] = {}
         self._interceptors = tuple(interceptors or ())
         self._options = dict(options or ())
@@ -134,7 +138,7 @@ class NativeServer(grpc.aio.Server):
 
     # Before the start
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Sequence[grpc.GenericRpcHandler[Any, Any]]) -> None:
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[grpc.GenericRpcHandler]) -> None:
         """Adds handlers that are asked, in their order, for each method that is not registered."""
         self._generic.extend(generic_rpc_handlers)
 
@@ -187,13 +191,23 @@ class NativeServer(grpc.aio.Server):
         engine = self._engine = Engine(loop, self._dispatch, self._connection_left.set, self._limits())
         self._fill_routes(engine)
         for port in self._ports:
-            tls = {} if port.tls is None else {
-                "ssl": port.tls.context,
-                "ssl_handshake_timeout": _HANDSHAKE_TIMEOUT_S,
-                "ssl_shutdown_timeout": 1,
-            }
             for sock in port.sockets:
-                self._listeners.append(await loop.create_server(engine.protocol, sock=sock, backlog=4096, **tls))
+                self._listeners.append(await self._listen(loop, engine, sock, port.tls))
+
+    @staticmethod
+    async def _listen(
+        loop: asyncio.AbstractEventLoop, engine: Engine, sock: socket.socket, tls: TlsCredentials | None
+    ) -> asyncio.Server:
+        create: Any = loop.create_unix_server if sock.family == socket.AF_UNIX else loop.create_server
+        settings: dict[str, Any] = {"sock": sock, "backlog": _BACKLOG}
+        if tls is not None:
+            settings |= {
+                "ssl": tls.context,
+                "ssl_handshake_timeout": _HANDSHAKE_TIMEOUT_S,
+                "ssl_shutdown_timeout": _TLS_SHUTDOWN_TIMEOUT_S,
+            }
+        listener: asyncio.Server = await create(engine.protocol, **settings)
+        return listener
 
     async def stop(self, grace: float | None) -> None:
         """Takes no new connections, tells peers to go away, and ends what still runs after `grace` seconds. A later
@@ -215,7 +229,7 @@ class NativeServer(grpc.aio.Server):
             port.close()
         self._terminated.set()
 
-    async def wait_for_termination(self, timeout: float | None = None) -> bool:
+    async def wait_for_termination(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as grpc.aio.Server
         """Waits until the server is stopped. True if `timeout` seconds passed before."""
         try:
             async with asyncio.timeout(timeout):
@@ -259,9 +273,7 @@ class NativeServer(grpc.aio.Server):
     def _fill_routes(self, engine: Engine) -> None:
         handlers = dict(self._registered)
         self._methods = [method_of(handler, self._pool) for handler in handlers.values()]
-        routes = [
-            (path, not method.request_streaming) for path, method in zip(handlers, self._methods, strict=True)
-        ]
+        routes = [(path, not method.request_streaming) for path, method in zip(handlers, self._methods, strict=True)]
         engine.set_routes(routes, bool(self._generic or self._interceptors))
         if self._interceptors:
             return
@@ -284,12 +296,8 @@ class NativeServer(grpc.aio.Server):
                 continue
             context = Context(call, loop, self._encoding, self._max_send)
             route = call.route
-            method: Method | Awaitable[Method | None]
-            if route is None or self._interceptors:
-                method = self._find(call, context)
-            else:
-                method = self._methods[route]
-            task = loop.create_task(serve(call, context, method))
+            known = None if route is None or self._interceptors else self._methods[route]
+            task = loop.create_task(serve(call, context, known, self._find))
             call.set_task(task)
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -298,7 +306,7 @@ class NativeServer(grpc.aio.Server):
         details = _CallDetails(call.path, context.invocation_metadata())
         ask: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]] = self._handler
         for interceptor in reversed(self._interceptors):
-            ask = functools.partial(interceptor.intercept_service, ask)  # type: ignore[arg-type]
+            ask = functools.partial(interceptor.intercept_service, ask)
         handler = await ask(details)
         return None if handler is None else method_of(handler, self._pool)
 

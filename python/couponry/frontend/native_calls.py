@@ -69,15 +69,15 @@ def _is_async(behavior: Any) -> bool:
     return False
 
 
-async def serve(call: Call, context: Context, method: Method | Awaitable[Method | None]) -> None:
-    """Runs a call to its end. A method that must be found first is awaited."""
+async def serve(
+    call: Call, context: Context, method: Method | None, find: Callable[[Call, Context], Awaitable[Method | None]]
+) -> None:
+    """Runs a call to its end. `find` is asked where the method is not known."""
     try:
-        if not isinstance(method, Method):
-            found = await method
-            if found is None:
-                context.fail_with(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
-                return
-            method = found
+        method = method or await find(call, context)
+        if method is None:
+            context.fail_with(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
+            return
         context.use(method.deserialize, method.serialize)
         if method.request_streaming:
             await method.run(method, context, None)
@@ -95,7 +95,7 @@ async def serve(call: Call, context: Context, method: Method | Awaitable[Method 
         if not call.cancelled:
             context.fail_with(grpc.StatusCode.CANCELLED, "the handler was cancelled")
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a status
         _log.exception("a handler raised", method=call.path)
         context.fail(error)
     finally:

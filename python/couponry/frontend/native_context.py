@@ -49,11 +49,11 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     __slots__ = (
         "_aborted",
-        "_callbacks",
         "_call",
+        "_callbacks",
         "_code",
-        "_details",
         "_deserialize",
+        "_details",
         "_encoding",
         "_ended",
         "_initial_sent",
@@ -196,9 +196,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
         if self._ended:
             raise grpc.aio.UsageError("RPC already finished.")
 
-    async def abort(
-        self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()
-    ) -> NoReturn:
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
         """Ends the call with a status and raises."""
         if self._aborted is not None:
             raise grpc.aio.UsageError("Abort already called!")
@@ -254,7 +252,7 @@ class Context(grpc.aio.ServicerContext[Any, Any]):
 
     # Metadata and compression
 
-    def invocation_metadata(self) -> tuple[Metadatum, ...]:
+    def invocation_metadata(self) -> Any:
         """What the client sent, `-bin` values decoded."""
         if self._metadata is None:
             self._metadata = tuple(map(Metadatum._make, self._call.metadata()))
@@ -419,24 +417,26 @@ class SyncContext:
         raise AttributeError(name)
 
 
-_SAME_ON_A_THREAD = frozenset({
-    "auth_context",
-    "cancelled",
-    "code",
-    "details",
-    "disable_next_message_compression",
-    "invocation_metadata",
-    "peer",
-    "peer_identities",
-    "peer_identity_key",
-    "request_compressed",
-    "set_code",
-    "set_compression",
-    "set_details",
-    "set_trailing_metadata",
-    "time_remaining",
-    "trailing_metadata",
-})
+_SAME_ON_A_THREAD = frozenset(
+    {
+        "auth_context",
+        "cancelled",
+        "code",
+        "details",
+        "disable_next_message_compression",
+        "invocation_metadata",
+        "peer",
+        "peer_identities",
+        "peer_identity_key",
+        "request_compressed",
+        "set_code",
+        "set_compression",
+        "set_details",
+        "set_trailing_metadata",
+        "time_remaining",
+        "trailing_metadata",
+    }
+)
 
 
 class SyncMessages(Iterator[Any]):

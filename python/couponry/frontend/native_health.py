@@ -32,5 +32,5 @@ class HealthServicer(health.aio.HealthServicer):
         self._show()
 
     def _show(self) -> None:
-        for service, status in self._server_status.items():
+        for service, status in self._server_status.items():  # type: ignore[attr-defined]
             self.table.set(service, int(status))

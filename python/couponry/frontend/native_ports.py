@@ -120,17 +120,15 @@ def _bind_tcp(address: str, *, reuse_port: bool, tls: TlsCredentials | None) -> 
             if sock is not None:
                 port.sockets.append(sock)
                 port.number = sock.getsockname()[1]
-        if not port.sockets:
-            raise OSError("no address of that name can be used here")
     except OSError:
         port.close()
         raise
+    if not port.sockets:
+        raise OSError("no address of that name can be used here")
     return port
 
 
-def _tcp(
-    family: int, kind: int, protocol: int, where: tuple[object, ...], *, reuse_port: bool
-) -> socket.socket | None:
+def _tcp(family: int, kind: int, protocol: int, where: tuple[object, ...], *, reuse_port: bool) -> socket.socket | None:
     try:
         sock = socket.socket(family, kind, protocol)
     except OSError:
