@@ -17,6 +17,7 @@ use http::{HeaderMap, Request};
 use slab::Slab;
 
 use crate::{
+    authority,
     call::{Call, Finish, Key, Message, Pumped, Reading, Sending, Stage, Stop},
     code::{Code, Refusal},
     compression::Encoding,
@@ -31,6 +32,8 @@ use crate::{
 
 /// Input that waits for h2, from which on the socket is read no further.
 const INPUT_CAP: usize = 256 * 1024;
+/// What is read from a peer after it was told to go away.
+const DISCARD_CAP: usize = 2 << 20;
 /// How long the socket may take to hand over the last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -58,6 +61,9 @@ pub struct Opened {
 /// What is to become of the socket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shutdown {
+    /// Write no more, and read on until the peer has closed: to close with unread input would take back what was
+    /// written last.
+    Linger,
     /// After what has been written.
     Close,
     /// At once.
@@ -93,6 +99,8 @@ pub struct Connection {
     closing_since: Option<Instant>,
     max_age: Option<Duration>,
     peer_ended: bool,
+    mend_authority: bool,
+    discarded: usize,
     shutdown: Option<Shutdown>,
     /// A lower bound of the next time at which `expire` has something to do.
     due: Option<Instant>,
@@ -132,6 +140,8 @@ impl Connection {
             closing_since: None,
             max_age,
             peer_ended: false,
+            mend_authority: false,
+            discarded: 0,
             shutdown: None,
             due: Some(now + config.preface_timeout),
             config,
@@ -139,15 +149,29 @@ impl Connection {
         }
     }
 
+    /// Replaces percent signs in `:authority`, for peers of a unix socket.
+    pub fn mend_authority(&mut self) {
+        self.mend_authority = true;
+    }
+
     /// Takes bytes from the socket. `drive` looks at them.
     pub fn receive(&mut self, data: &[u8], now: Instant, events: &mut Vec<Event>) {
         if self.shutdown.is_some() {
+            self.discarded += data.len();
+            if self.discarded > DISCARD_CAP {
+                self.shutdown = Some(Shutdown::Abort);
+            }
             return;
         }
         self.last_read = now;
         let frames = self.guard.frames();
+        let next_frame = if self.mend_authority { self.guard.next_frame() } else { None };
         match self.guard.see(data, now) {
-            Ok(()) => self.pipe.feed(data),
+            Ok(()) => self.pipe.feed(data, |data| {
+                if let Some(start) = next_frame {
+                    authority::mend(data.get_mut(start..).unwrap_or_default());
+                }
+            }),
             Err(abuse) => return self.cut_off(abuse, now, events),
         }
         if !self.guard.is_inside() {
@@ -203,8 +227,13 @@ impl Connection {
                 break;
             }
         }
-        if self.peer_ended && self.calls.is_empty() && self.pipe.is_between_frames() {
-            self.close(now, events);
+        // A peer that has ended can no longer open its windows.
+        if self.peer_ended
+            && self.paused_since.is_none()
+            && self.pipe.is_between_frames()
+            && self.calls.iter().all(|(_, (call, _))| matches!(call.stage, Stage::Flushing))
+        {
+            self.close(Shutdown::Close, now, events);
         }
     }
 
@@ -215,13 +244,10 @@ impl Connection {
 
     /// Hands what is to be written to `write`.
     pub fn take_output<T>(&mut self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        let mut bytes = 0;
-        let written = self.pipe.take_output(|output| {
-            bytes = output.len();
+        self.pipe.take_output(|output| {
+            self.guard.wrote(output);
             write(output)
-        });
-        self.guard.wrote(bytes);
-        written
+        })
     }
 
     /// What is to become of the socket once the output is taken.
@@ -273,12 +299,12 @@ impl Connection {
             http.abrupt_shutdown(Reason::NO_ERROR);
             let _ = http.poll_closed(&mut context);
         }
-        self.close(now, events);
+        self.close(Shutdown::Close, now, events);
     }
 
     /// The socket is gone.
     pub fn lost(&mut self, now: Instant, events: &mut Vec<Event>) {
-        self.close(now, events);
+        self.close(Shutdown::Close, now, events);
         self.due = None;
     }
 
@@ -421,14 +447,14 @@ impl Connection {
                     self.http = Http::Open(Box::new(http));
                     self.remind_of_life(now);
                 }
-                Poll::Ready(Err(_)) => return self.close(now, events),
+                Poll::Ready(Err(_)) => return self.close(Shutdown::Linger, now, events),
                 Poll::Pending => return,
             }
         }
         while let Http::Open(http) = &mut self.http {
             match http.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond, context, now, events),
-                Poll::Ready(Some(Err(_)) | None) => self.close(now, events),
+                Poll::Ready(Some(Err(_)) | None) => self.close(Shutdown::Linger, now, events),
                 Poll::Pending => break,
             }
         }
@@ -623,7 +649,8 @@ impl Connection {
 
     /// Ends the connection with a GOAWAY of its own, since h2 says nothing in its debug data.
     fn cut_off(&mut self, Abuse(why): Abuse, now: Instant, events: &mut Vec<Event>) {
-        if matches!(self.http, Http::Open(_)) && self.pipe.is_between_frames() {
+        // The first turn has written the settings, so a GOAWAY may follow even before the peer's preface was read.
+        if !matches!(self.http, Http::Gone) && self.pipe.is_between_frames() {
             let mut frame = Vec::with_capacity(17 + why.len());
             frame.extend_from_slice(&(8 + why.len() as u32).to_be_bytes()[1..]);
             frame.extend_from_slice(&[7, 0, 0, 0, 0, 0]);
@@ -632,10 +659,10 @@ impl Connection {
             frame.extend_from_slice(why.as_bytes());
             self.pipe.append(&frame);
         }
-        self.close(now, events);
+        self.close(Shutdown::Linger, now, events);
     }
 
-    fn close(&mut self, now: Instant, events: &mut Vec<Event>) {
+    fn close(&mut self, how: Shutdown, now: Instant, events: &mut Vec<Event>) {
         for (slot, (call, _)) in &self.calls {
             if matches!(call.stage, Stage::Running) {
                 events.push(Event::Cancelled(Key { slot, number: call.number }));
@@ -646,14 +673,14 @@ impl Connection {
         self.http = Http::Gone;
         self.pipe.drop_input();
         if self.shutdown.is_none() {
-            self.shutdown = Some(Shutdown::Close);
+            self.shutdown = Some(if self.peer_ended { Shutdown::Close } else { how });
             self.closing_since = Some(now);
             self.remind(now + CLOSE_TIMEOUT);
         }
     }
 
     fn abort(&mut self, now: Instant, events: &mut Vec<Event>) {
-        self.close(now, events);
+        self.close(Shutdown::Abort, now, events);
         self.shutdown = Some(Shutdown::Abort);
     }
 
@@ -723,7 +750,7 @@ impl Connection {
             if call.deadline.is_some_and(|deadline| deadline <= now) && !matches!(call.stage, Stage::Flushing) {
                 call.refuse(&refusal, &mut context, now);
             } else {
-                stalled = true;
+                stalled |= matches!(call.stage, Stage::Flushing);
                 call.reset(Reason::CANCEL);
             }
             self.remove(slot, now);

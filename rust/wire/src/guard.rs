@@ -55,69 +55,18 @@ impl Bucket {
     }
 }
 
-/// Follows one peer's frames.
-pub struct Guard {
+/// Finds the frames in a stream of bytes, however it is cut.
+#[derive(Default)]
+struct Frames {
     preface_left: usize,
     header: [u8; HEADER],
     have: usize,
     skip: usize,
-    frames: u64,
-    headers_open: bool,
-    max_ping_strikes: u32,
-    min_ping_interval: Duration,
-    last_ping: Option<Instant>,
-    ping_strikes: u32,
-    pings: Bucket,
-    settings: Bucket,
-    resets: Bucket,
-    window_updates: Bucket,
-    empty_data: Bucket,
-    continuations: Bucket,
-    others: Bucket,
-    refused: Bucket,
 }
 
-impl Guard {
-    pub fn new(config: &Config, now: Instant) -> Self {
-        Self {
-            preface_left: PREFACE,
-            header: [0; HEADER],
-            have: 0,
-            skip: 0,
-            frames: 0,
-            headers_open: false,
-            max_ping_strikes: config.max_ping_strikes,
-            min_ping_interval: config.min_ping_interval,
-            last_ping: None,
-            ping_strikes: 0,
-            pings: Bucket::new(1_000, 100, now),
-            settings: Bucket::new(100, 10, now),
-            resets: Bucket::new(500, 100, now),
-            window_updates: Bucket::new(10_000, 1_000, now),
-            empty_data: Bucket::new(100, 10, now),
-            continuations: Bucket::new(200, 20, now),
-            others: Bucket::new(200, 20, now),
-            refused: Bucket::new(1_000, 100, now),
-        }
-    }
-
-    /// Frames that have begun.
-    pub fn frames(&self) -> u64 {
-        self.frames
-    }
-
-    /// Whether the preface and a first frame's header have come.
-    pub fn has_begun(&self) -> bool {
-        self.frames > 0
-    }
-
-    /// Whether the peer is in the middle of a frame or of a block of headers.
-    pub fn is_inside(&self) -> bool {
-        self.skip > 0 || self.have > 0 || self.headers_open
-    }
-
-    /// Looks at bytes that came in.
-    pub fn see(&mut self, mut data: &[u8], now: Instant) -> Result<(), Abuse> {
+impl Frames {
+    /// Calls `each` with the kind, flags and length of every frame that begins in `data`.
+    fn walk<E>(&mut self, mut data: &[u8], mut each: impl FnMut(u8, u8, usize) -> Result<(), E>) -> Result<(), E> {
         if self.preface_left > 0 {
             let taken = self.preface_left.min(data.len());
             self.preface_left -= taken;
@@ -137,15 +86,122 @@ impl Guard {
             if self.have == HEADER {
                 self.have = 0;
                 let [a, b, c, kind, flags, ..] = self.header;
-                let length = u32::from_be_bytes([0, a, b, c]) as usize;
-                self.skip = length;
-                self.frames += 1;
-                self.frame(kind, flags, length, now)?;
+                self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
+                each(kind, flags, self.skip)?;
             }
         }
         Ok(())
     }
 
+    fn is_inside(&self) -> bool {
+        self.skip > 0 || self.have > 0
+    }
+}
+
+/// Follows one peer's frames.
+pub struct Guard {
+    incoming: Frames,
+    outgoing: Frames,
+    rules: Rules,
+}
+
+/// What is counted.
+struct Rules {
+    frames: u64,
+    headers_open: bool,
+    max_ping_strikes: u32,
+    min_ping_interval: Duration,
+    last_ping: Option<Instant>,
+    ping_strikes: u32,
+    pings: Bucket,
+    settings: Bucket,
+    resets: Bucket,
+    window_updates: Bucket,
+    empty_data: Bucket,
+    continuations: Bucket,
+    others: Bucket,
+    refused: Bucket,
+}
+
+impl Guard {
+    pub fn new(config: &Config, now: Instant) -> Self {
+        Self {
+            incoming: Frames { preface_left: PREFACE, ..Frames::default() },
+            outgoing: Frames::default(),
+            rules: Rules {
+                frames: 0,
+                headers_open: false,
+                max_ping_strikes: config.max_ping_strikes,
+                min_ping_interval: config.min_ping_interval,
+                last_ping: None,
+                ping_strikes: 0,
+                pings: Bucket::new(1_000, 100, now),
+                settings: Bucket::new(100, 10, now),
+                // A proxy may end all its calls at once.
+                resets: Bucket::new(config.max_concurrent_streams.clamp(500, 10_000), 100, now),
+                window_updates: Bucket::new(10_000, 1_000, now),
+                empty_data: Bucket::new(100, 10, now),
+                continuations: Bucket::new(200, 20, now),
+                others: Bucket::new(200, 20, now),
+                refused: Bucket::new(1_000, 100, now),
+            },
+        }
+    }
+
+    /// Frames that have begun.
+    pub fn frames(&self) -> u64 {
+        self.rules.frames
+    }
+
+    /// Whether the preface and a first frame's header have come.
+    pub fn has_begun(&self) -> bool {
+        self.rules.frames > 0
+    }
+
+    /// Whether the peer is in the middle of a frame or of a block of headers.
+    pub fn is_inside(&self) -> bool {
+        self.incoming.is_inside() || self.rules.headers_open
+    }
+
+    /// Where in the next bytes a frame begins; None inside a frame.
+    pub fn next_frame(&self) -> Option<usize> {
+        (!self.is_inside()).then_some(self.incoming.preface_left)
+    }
+
+    /// Looks at bytes that came in.
+    pub fn see(&mut self, data: &[u8], now: Instant) -> Result<(), Abuse> {
+        let rules = &mut self.rules;
+        self.incoming.walk(data, |kind, flags, length| {
+            rules.frames += 1;
+            rules.frame(kind, flags, length, now)
+        })
+    }
+
+    /// Looks at bytes that go out. Replies let the peer ping again and open its windows.
+    pub fn wrote(&mut self, data: &[u8]) {
+        let rules = &mut self.rules;
+        let Ok(()) = self.outgoing.walk(data, |kind, _, _| -> Result<(), std::convert::Infallible> {
+            if matches!(kind, DATA | HEADERS) {
+                rules.ping_strikes = 0;
+                rules.last_ping = None;
+            }
+            Ok(())
+        });
+        rules.window_updates.refund(data.len() as f64 / 64.0);
+    }
+
+    /// A call was answered, which earns some slack.
+    pub fn replied(&mut self) {
+        self.rules.resets.refund(0.1);
+    }
+
+    /// A call was refused for how it was made. A peer that makes only such calls is cut off.
+    pub fn refused(&mut self, now: Instant) -> Result<(), Abuse> {
+        if self.rules.refused.take(now) { Ok(()) } else { Err(Abuse("too_many_bad_requests")) }
+    }
+}
+
+impl Rules {
     fn frame(&mut self, kind: u8, flags: u8, length: usize, now: Instant) -> Result<(), Abuse> {
         let allowed = match kind {
             DATA if length > 0 || flags & END_STREAM != 0 => true,
@@ -179,23 +235,6 @@ impl Guard {
             }
         }
         if self.pings.take(now) { Ok(()) } else { Err(Abuse("too_many_pings")) }
-    }
-
-    /// A reply went out: the peer may ping again, and has earned some slack.
-    pub fn replied(&mut self) {
-        self.ping_strikes = 0;
-        self.last_ping = None;
-        self.resets.refund(0.1);
-    }
-
-    /// Bytes of replies went out, which a peer answers by opening its windows.
-    pub fn wrote(&mut self, bytes: usize) {
-        self.window_updates.refund(bytes as f64 / 64.0);
-    }
-
-    /// A call was refused for how it was made. A peer that makes only such calls is cut off.
-    pub fn refused(&mut self, now: Instant) -> Result<(), Abuse> {
-        if self.refused.take(now) { Ok(()) } else { Err(Abuse("too_many_bad_requests")) }
     }
 }
 
@@ -234,7 +273,7 @@ mod tests {
         for _ in 0..3 {
             guard.see(&frame(PING, 0, &[0; 8]), now).unwrap();
         }
-        guard.replied();
+        guard.wrote(&frame(DATA, 0, b"reply"));
         for _ in 0..3 {
             guard.see(&frame(PING, 0, &[0; 8]), now).unwrap();
         }
@@ -277,10 +316,10 @@ mod tests {
         let mut bytes = frame(HEADERS, 0, &[1; 30]);
         bytes.extend(frame(CONTINUATION, END_HEADERS, &[1; 30]));
         for byte in bytes {
-            assert!(guard.frames < 2 || guard.is_inside());
+            assert!(guard.frames() < 2 || guard.is_inside());
             guard.see(&[byte], now).unwrap();
         }
-        assert_eq!(guard.frames, 2);
+        assert_eq!(guard.frames(), 2);
         assert!(!guard.is_inside());
     }
 }

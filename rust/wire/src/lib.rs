@@ -7,6 +7,7 @@
 //! - `request`, `response`: what gRPC says in HTTP headers
 //! - `framing`, `compression`, `metadata`, `timeout`, `code`: gRPC's own encodings
 //! - `routes`: which methods exist, and which are answered right here
+//! - `authority`: a courtesy to clients of unix sockets
 //! - `guard`: what a peer may do before it is cut off
 //! - `pipe`, `wake`: what h2 reads, writes and wakes
 pub mod code;
@@ -18,6 +19,7 @@ pub mod protobuf;
 pub mod routes;
 pub mod timeout;
 
+mod authority;
 mod call;
 mod config;
 mod connection;

@@ -38,9 +38,12 @@ impl Outer {
         Inner(Arc::clone(&self.0))
     }
 
-    pub fn feed(&self, data: &[u8]) {
+    /// Takes input; `mend` may change it in place first.
+    pub fn feed(&self, data: &[u8], mend: impl FnOnce(&mut [u8])) {
         let mut buffers = self.0.lock();
+        let start = buffers.input.len();
         buffers.input.extend_from_slice(data);
+        mend(&mut buffers.input[start..]);
         if let Some(reader) = buffers.reader.take() {
             reader.wake();
         }

@@ -223,9 +223,13 @@ impl Engine {
         };
         if schedule {
             let py = slf.py();
-            let flush = slf.getattr(intern!(py, "flush"))?;
-            slf.get().event_loop.bind(py).call_method1(intern!(py, "call_soon"), (flush,))?;
+            slf.get().call_soon(py, slf.getattr(intern!(py, "flush"))?)?;
         }
+        Ok(())
+    }
+
+    pub fn call_soon(&self, py: Python<'_>, callback: Bound<'_, PyAny>) -> PyResult<()> {
+        self.event_loop.bind(py).call_method1(intern!(py, "call_soon"), (callback,))?;
         Ok(())
     }
 

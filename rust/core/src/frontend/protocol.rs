@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use pyo3::{
     intern,
     prelude::*,
-    types::{PyByteArray, PyBytes, PyList},
+    types::{PyByteArray, PyBytes, PyList, PyString, PyTuple},
 };
 
 use super::{call::Call, engine::Engine};
@@ -56,8 +56,12 @@ impl Protocol {
         };
         transport.call_method1(intern!(py, "set_write_buffer_limits"), (WRITE_HIGH,))?;
         let write = transport.getattr(intern!(py, "write"))?.unbind();
+        let over_ip = transport.call_method1(info, (intern!(py, "peername"),))?.is_instance_of::<PyTuple>();
         {
             let mut inner = slf.get().inner.lock();
+            if !over_ip {
+                inner.connection.mend_authority();
+            }
             inner.slot = Some(slot);
             inner.tls = !tls.is_none();
             inner.transport = Some(transport.clone().unbind());
@@ -86,13 +90,13 @@ impl Protocol {
 
     /// True keeps the socket open for the replies that are still to come.
     fn eof_received(slf: &Bound<'_, Self>) -> bool {
-        let tls = {
+        let ends = {
             let mut inner = slf.get().inner.lock();
             inner.connection.receive_end();
-            inner.tls
+            inner.tls || inner.connection.shutdown().is_some()
         };
         Self::turn(slf);
-        !tls
+        !ends
     }
 
     fn pause_writing(slf: &Bound<'_, Self>) {
@@ -103,6 +107,13 @@ impl Protocol {
     fn resume_writing(slf: &Bound<'_, Self>) {
         slf.get().inner.lock().connection.pause(false, Instant::now());
         Self::turn(slf);
+    }
+
+    /// Ends the sending side of the socket.
+    fn end(slf: &Bound<'_, Self>) {
+        if let Some(transport) = slf.get().transport(slf.py()) {
+            Self::ask(slf, &transport, intern!(slf.py(), "write_eof"));
+        }
     }
 
     fn connection_lost(slf: &Bound<'_, Self>, _error: &Bound<'_, PyAny>) {
@@ -223,15 +234,18 @@ impl Protocol {
     /// Closes the socket, stops or resumes reading, and plans the timer, as the connection wants it.
     fn settle(slf: &Bound<'_, Self>) {
         let py = slf.py();
+        let mut lingers = false;
         let (transport, method) = {
             let mut inner = slf.get().inner.lock();
             let method = match inner.connection.shutdown() {
                 Some(Shutdown::Abort) => Some(intern!(py, "abort")),
-                Some(Shutdown::Close) if !inner.closed => {
+                Some(Shutdown::Linger | Shutdown::Close) if inner.closed => None,
+                Some(shutdown) => {
                     inner.closed = true;
-                    Some(intern!(py, "close"))
+                    // TLS has no half-closed connections.
+                    lingers = shutdown == Shutdown::Linger && !inner.tls;
+                    if lingers { None } else { Some(intern!(py, "close")) }
                 }
-                Some(Shutdown::Close) => None,
                 None if inner.connection.is_full() != inner.reading_paused => {
                     inner.reading_paused = !inner.reading_paused;
                     Some(if inner.reading_paused { intern!(py, "pause_reading") } else { intern!(py, "resume_reading") })
@@ -241,12 +255,29 @@ impl Protocol {
             let transport = method.and(inner.transport.as_ref()).map(|transport| transport.clone_ref(py));
             (transport, method)
         };
-        if let (Some(transport), Some(method)) = (transport, method)
-            && let Err(error) = transport.bind(py).call_method0(method)
-        {
+        if let (Some(transport), Some(method)) = (transport, method) {
+            Self::ask(slf, &transport, method);
+        }
+        if lingers && let Err(error) = Self::end_soon(slf) {
             error.write_unraisable(py, Some(slf.as_any()));
         }
         Self::arm(slf);
+    }
+
+    /// uvloop writes at the end of a tick, but ends at once: what was written last would be lost.
+    fn end_soon(slf: &Bound<'_, Self>) -> PyResult<()> {
+        let end = slf.getattr(intern!(slf.py(), "end"))?;
+        slf.get().engine.get().call_soon(slf.py(), end)
+    }
+
+    /// Asks the transport for something. One that has closed by itself says so by raising, and takes an abort.
+    fn ask(slf: &Bound<'_, Self>, transport: &Py<PyAny>, method: &Bound<'_, PyString>) {
+        let py = slf.py();
+        if transport.bind(py).call_method0(method).is_err()
+            && let Err(error) = transport.bind(py).call_method0(intern!(py, "abort"))
+        {
+            error.write_unraisable(py, Some(slf.as_any()));
+        }
     }
 
     fn arm(slf: &Bound<'_, Self>) {
