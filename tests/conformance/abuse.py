@@ -34,6 +34,8 @@ from tests.conformance.servicers import BARE_SERVICE
 
 _MEGABYTE = 1 << 20
 _MOST_GROWTH = 10 * _MEGABYTE
+# What one connection may cost that does nothing; peers that only come in numbers are held to it.
+_IDLE_CONNECTION = 40 * 1024
 _SLOWEST_CALL = 1.0
 _INITIAL_WINDOW_SIZE = 4
 _CANCEL = 8
@@ -45,6 +47,7 @@ class Scenario:
     # Seconds after the attack's first byte by which the server is rid of the peer.
     deadline: float
     attack: Callable[[Server, float], None]
+    growth: int = _MOST_GROWTH
 
 
 # Floods: what fits in a batch is sent as often as the server takes it.
@@ -298,7 +301,7 @@ _SCENARIOS = (
     Scenario("rapid reset, paced", 20, _rapid_reset(10, 0.01)),
     Scenario("no preface", 20, _silent),
     Scenario("slow preface", 20, _slow_preface),
-    Scenario("1,500 connections without a preface", 30, _many_silent),
+    Scenario("1,500 connections without a preface", 30, _many_silent, growth=1500 * _IDLE_CONNECTION),
     Scenario("half a frame", 45, _half_frame),
     Scenario("zero windows, 1,000 streams", 45, _zero_windows),
     Scenario("stream that is never read", 45, _never_reads_stream),
@@ -353,11 +356,13 @@ def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
             attack.start()
             connected = False
             while time.monotonic() - begin < scenario.deadline + 1:
+                over = not attack.is_alive()
                 count = server.files()
-                connected |= count > files
+                # A peer may come and go between two looks; then the end of its attack says that it came.
+                connected |= count > files or over
                 if gone is None and connected and count <= files:
                     gone = time.monotonic() - begin
-                if gone is not None and not attack.is_alive():
+                if gone is not None and over:
                     break
                 threading.Event().wait(0.02)
             attack.join()
@@ -366,7 +371,7 @@ def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
         problems = []
         if gone is None or gone > scenario.deadline:
             problems.append("NOT CUT OFF")
-        if growth > _MOST_GROWTH:
+        if growth > scenario.growth:
             problems.append("GREW")
         if watch.errors:
             problems.append(f"OTHERS FAILED: {len(watch.errors)}, {watch.errors[0]}")
@@ -386,7 +391,7 @@ def main() -> int:
     parser.add_argument("--at-once", type=int, default=4, help="scenarios that mostly wait, run side by side")
     arguments = parser.parse_args()
     chosen = [s for s in _SCENARIOS if not arguments.names or any(name in s.name for name in arguments.names)]
-    bars = {s.name: f"gone within {s.deadline:.0f} s, 10 MB, 1 s" for s in chosen}
+    bars = {s.name: f"gone within {s.deadline:.0f} s, {s.growth // _MEGABYTE} MB, 1 s" for s in chosen}
     report = Report(f"Abuse of the {arguments.frontend} front end")
     # Floods take the processor and run alone; what waits for a deadline of the server is waited for together.
     waiting = [s for s in chosen if s.deadline > 15 and "reset" not in s.name]

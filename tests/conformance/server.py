@@ -18,7 +18,8 @@ import uvloop
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from couponry.config import ServerSettings
+from couponry import logging
+from couponry.config import LogSettings, ServerSettings
 from couponry.frontend import reference
 from tests.conformance import servicers
 
@@ -73,6 +74,7 @@ def main() -> int:
     parser.add_argument("--unix", help="also listen on this socket")
     parser.add_argument("--tls", help="also listen with TLS: a folder with key.pem and cert.pem")
     parser.add_argument("--grace", type=float, default=5.0)
+    logging.setup(LogSettings(format="json"))
     uvloop.run(serve(parser.parse_args()))
     return 0
 

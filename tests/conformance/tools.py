@@ -6,7 +6,6 @@ run that needs it is then skipped, not passed.
 
 import functools
 import hashlib
-import json
 import os
 import shutil
 import subprocess
@@ -61,29 +60,34 @@ def go_tool(name: str, *, shaped: bool = False) -> Path:
     # The pins decide: a go.mod that would have to change is an error.
     environment = os.environ | {"GOFLAGS": "-mod=readonly", "GOWORK": "off"}
     with tempfile.TemporaryDirectory() as folder:
-        overlay = ("-overlay", str(_grpc_headers(pins, Path(folder), environment))) if shaped else ()
-        command = ("go", "build", *overlay, "-o", str(built), _GO_PACKAGES[name])
-        _run(command, pins, f"building {name}", environment)
+        source = _with_grpc_headers(pins, Path(folder), environment) if shaped else pins
+        _run(("go", "build", "-o", str(built), _GO_PACKAGES[name]), source, f"building {name}", environment)
     built.rename(target)
     return target
 
 
-def _grpc_headers(pins: Path, folder: Path, environment: dict[str, str]) -> Path:
-    """A file for `go build -overlay` under which h2spec's requests have the headers of a gRPC call."""
-    where = ("go", "list", "-m", "-f", "{{.Dir}}", "github.com/summerwind/h2spec")
+def _with_grpc_headers(pins: Path, folder: Path, environment: dict[str, str]) -> Path:
+    """A copy of the pins that builds a copy of h2spec whose requests have the headers of a gRPC call."""
+    module = "github.com/summerwind/h2spec"
     _run(("go", "mod", "download"), pins, "fetching h2spec", environment)
-    module = subprocess.run(where, cwd=pins, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-    source = Path(module, "spec", "util.go")
+    where = ("go", "list", "-m", "-f", "{{.Dir}}", module)
+    original = subprocess.run(where, cwd=pins, env=environment, capture_output=True, text=True, check=True).stdout
+    copy = folder / "h2spec"
+    shutil.copytree(original.strip(), copy, copy_function=shutil.copyfile)
+    copy.chmod(0o755)
+    (copy / "spec").chmod(0o755)
+    (copy / "go.mod").write_text(f"module {module}\n", encoding="utf-8")
+    source = copy / "spec" / "util.go"
     text = source.read_text(encoding="utf-8")
-    for plain, shaped in _H2SPEC_HEADERS.items():
+    for plain, header in _H2SPEC_HEADERS.items():
         if text.count(plain) != 1:
             raise Missing("h2spec is not the version whose headers can be changed here")
-        text = text.replace(plain, shaped)
-    patched = folder / "util.go"
-    patched.write_text(text, encoding="utf-8")
-    replacement = folder / "overlay.json"
-    replacement.write_text(json.dumps({"Replace": {str(source): str(patched)}}), encoding="utf-8")
-    return replacement
+        text = text.replace(plain, header)
+    source.write_text(text, encoding="utf-8")
+    shutil.copy(pins / "go.sum", folder)
+    replaced = f"{(pins / 'go.mod').read_text(encoding='utf-8')}\nreplace {module} => ./h2spec\n"
+    (folder / "go.mod").write_text(replaced, encoding="utf-8")
+    return folder
 
 
 @functools.cache
