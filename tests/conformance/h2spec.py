@@ -50,7 +50,9 @@ def _run(program: Path, server: Server, *cases: str) -> tuple[int, dict[str, str
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "junit.xml")
         options = ("-h", "127.0.0.1", "-p", str(server.port), "-P", "/couponry.conformance.Bare/Echo", "-j", str(result))
-        subprocess.run((str(program), *cases, *options), capture_output=True, timeout=900, check=False)
+        done = subprocess.run((str(program), *cases, *options), capture_output=True, text=True, timeout=900, check=False)
+        if not result.exists():
+            return 0, {"h2spec": f"ended with {done.returncode} and no report: {done.stderr[-300:]}"}
         # Bytes that the server sent stand in it as they came.
         text = _NOT_XML.sub("?", result.read_text(encoding="utf-8", errors="replace"))
     suites = ET.fromstring(text)  # noqa: S314 (written by the program just run)

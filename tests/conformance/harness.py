@@ -67,8 +67,8 @@ def running(frontend: str, *, log: Path | None = None) -> Iterator[Server]:
         process = subprocess.Popen(
             (*command, *options), cwd=_REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
         )
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the {frontend} server did not start: run `{' '.join(command)}`")
@@ -81,6 +81,7 @@ def running(frontend: str, *, log: Path | None = None) -> Iterator[Server]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+            process.stdout.close()
 
 
 def _python_path() -> str:
