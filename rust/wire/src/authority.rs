@@ -42,17 +42,20 @@ fn mend_block(block: &mut [u8]) {
         if !literal {
             continue;
         }
+        // 1 is :authority in HPACK's static table.
+        let mut is_authority = index == 1;
         if index == 0 {
-            let Some((_, end)) = string(block, at) else {
+            let Some((start, end)) = string(block, at) else {
                 return;
             };
+            is_authority = &block[start..end] == b":authority";
             at = end;
         }
         let Some((start, end)) = string(block, at) else {
             return;
         };
-        // 1 is :authority in HPACK's static table; a Huffman-coded value is left alone.
-        if index == 1 && block[at] & 0x80 == 0 {
+        // A Huffman-coded value is left alone.
+        if is_authority && block[at] & 0x80 == 0 {
             for byte in &mut block[start..end] {
                 if *byte == b'%' {
                     *byte = b'-';
@@ -108,13 +111,14 @@ mod tests {
         block.extend_from_slice(b"/%a");
         block.extend_from_slice(&[0x41, 5]);
         block.extend_from_slice(b"a%2Fb");
+        block.extend_from_slice(b"\x40\x0a:authority\x05c%2Fd");
         block.extend_from_slice(&[0x40, 1, b'k', 3]);
         block.extend_from_slice(b"1%2");
         let mut data = frame(4, b"");
         data.extend(frame(1, &block));
         mend(&mut data);
         let text = String::from_utf8_lossy(&data).into_owned();
-        assert!(text.contains("a-2Fb") && text.contains("/%a") && text.contains("1%2"), "{text:?}");
+        assert!(text.contains("a-2Fb") && text.contains("c-2Fd") && text.contains("/%a") && text.contains("1%2"), "{text:?}");
     }
 
     proptest! {

@@ -280,7 +280,7 @@ impl Connection {
             Http::Handshake(_) => self.shutdown = Some(Shutdown::Abort),
             Http::Gone => {}
         }
-        self.remind(now + self.config.stall_timeout);
+        self.remind(now + self.config.stall_timeout.min(self.config.max_age_grace.unwrap_or(Duration::MAX)));
     }
 
     /// Ends every call and the connection.
