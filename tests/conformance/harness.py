@@ -55,13 +55,13 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(frontend: str, *, log: Path | None = None) -> Iterator[Server]:
-    """A server with the conformance servicers, stopped by SIGTERM at the end."""
+def running(frontend: str, *, module: str = "tests.conformance.server", log: Path | None = None) -> Iterator[Server]:
+    """A server of `module` (by default with the conformance servicers), stopped by SIGTERM at the end."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, contextlib.ExitStack() as stack:
         make_certificate(Path(folder))
         errors = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
         unix = Path(folder, "server.sock")
-        command = (sys.executable, "-m", "tests.conformance.server", "--frontend", frontend)
+        command = (sys.executable, "-m", module, "--frontend", frontend)
         options = ("--unix", str(unix), "--tls", folder)
         environment = os.environ | {"PYTHONPATH": _python_path()}
         process = subprocess.Popen(

@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import grpc
@@ -23,7 +24,7 @@ from couponry.config import LogSettings, ServerSettings
 from couponry.frontend import reference
 from tests.conformance import servicers
 
-__all__ = ["main"]
+__all__ = ["main", "make_server"]
 
 
 def make_server(frontend: str) -> grpc.aio.Server:
@@ -35,9 +36,9 @@ def make_server(frontend: str) -> grpc.aio.Server:
     return native.make_server(settings, reuse_port=False)
 
 
-async def serve(arguments: argparse.Namespace) -> None:
+async def serve(arguments: argparse.Namespace, add: Callable[[grpc.aio.Server], None]) -> None:
     server = make_server(arguments.frontend)
-    servicers.add_all(server)
+    add(server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflection.enable_server_reflection(
@@ -68,14 +69,15 @@ def _credentials(frontend: str, key: bytes, certificate: bytes) -> grpc.ServerCr
     return native.tls_credentials(((key, certificate),))
 
 
-def main() -> int:
+def main(add: Callable[[grpc.aio.Server], None] = servicers.add_all) -> int:
+    """Serves what `add` adds until SIGTERM."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--frontend", choices=("native", "reference"), default="native")
     parser.add_argument("--unix", help="also listen on this socket")
     parser.add_argument("--tls", help="also listen with TLS: a folder with key.pem and cert.pem")
     parser.add_argument("--grace", type=float, default=5.0)
     logging.setup(LogSettings(format="json"))
-    uvloop.run(serve(parser.parse_args()))
+    uvloop.run(serve(parser.parse_args(), add))
     return 0
 
 
