@@ -118,7 +118,10 @@ mod tests {
         data.extend(frame(1, &block));
         mend(&mut data);
         let text = String::from_utf8_lossy(&data).into_owned();
-        assert!(text.contains("a-2Fb") && text.contains("c-2Fd") && text.contains("/%a") && text.contains("1%2"), "{text:?}");
+        assert!(
+            text.contains("a-2Fb") && text.contains("c-2Fd") && text.contains("/%a") && text.contains("1%2"),
+            "{text:?}"
+        );
     }
 
     proptest! {

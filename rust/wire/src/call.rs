@@ -8,11 +8,8 @@ use std::{
 };
 
 use bytes::Bytes;
-use h2::{
-    Reason, RecvStream, SendStream,
-    server::SendResponse,
-};
-use http::HeaderMap;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+use http::{HeaderMap, Response};
 
 use crate::{
     code::{Code, Refusal},
@@ -97,6 +94,8 @@ pub enum Pumped {
 pub enum Stage {
     /// A unary request is coming in; nobody outside knows of the call.
     Collecting(Box<Head>),
+    /// Its headers are refused; the answer waits for the request's end, as a peer that is sending does not listen.
+    Refused(Box<Response<()>>),
     /// A handler has it.
     Running,
     /// The reply is complete, but not all of it could be sent.
@@ -132,18 +131,18 @@ pub struct Call {
 }
 
 impl Call {
-    pub fn new(number: u64, recv: RecvStream, respond: SendResponse<Bytes>, head: &Head, now: Instant) -> Self {
+    pub fn new(number: u64, recv: RecvStream, respond: SendResponse<Bytes>, now: Instant) -> Self {
         Self {
             number,
             stage: Stage::Running,
-            deadline: head.deadline,
+            deadline: None,
             progress: now,
             reader_waits: false,
             writer_waits: false,
             dead: false,
             recv,
             reply: Reply::Unsent(respond),
-            received: head.received,
+            received: Encoding::Identity,
             deframer: Deframer::default(),
             collected: None,
             ended: false,
@@ -152,6 +151,35 @@ impl Call {
             out: VecDeque::new(),
             out_bytes: 0,
             trailers: None,
+        }
+    }
+
+    /// Takes what the headers say of the call.
+    pub fn set_head(&mut self, head: &Head) {
+        self.deadline = head.deadline;
+        self.received = head.received;
+    }
+
+    /// Reads the rest of the request and throws it away. True at its end.
+    pub fn discard(&mut self, context: &mut Context<'_>) -> bool {
+        loop {
+            if self.recv.is_end_stream() {
+                return true;
+            }
+            match self.recv.poll_data(context) {
+                Poll::Ready(Some(Ok(data))) => {
+                    let _ = self.recv.flow_control().release_capacity(data.len());
+                }
+                Poll::Ready(_) => return true,
+                Poll::Pending => return false,
+            }
+        }
+    }
+
+    /// Answers with one block of headers of the caller's.
+    pub fn respond(&mut self, response: Response<()>) {
+        if let Reply::Unsent(respond) = &mut self.reply {
+            let _ = respond.send_response(response, true);
         }
     }
 
@@ -168,8 +196,7 @@ impl Call {
     pub fn pull(&mut self, context: &mut Context<'_>, max: usize) -> Poll<Result<Option<Message>, Stop>> {
         loop {
             if let Some(raw) = self.deframer.next(max)? {
-                let payload =
-                    if raw.compressed { self.received.inflate(&raw.payload, max)? } else { raw.payload };
+                let payload = if raw.compressed { self.received.inflate(&raw.payload, max)? } else { raw.payload };
                 return Poll::Ready(Ok(Some(Message { payload, compressed: raw.compressed })));
             }
             if self.ended {
@@ -202,12 +229,16 @@ impl Call {
             match pulled {
                 Some(message) if self.collected.is_none() => self.collected = Some(message),
                 Some(_) => {
-                    return Poll::Ready(Err(Refusal::new(Code::Internal, "a unary request of more than one message").into()));
+                    return Poll::Ready(Err(
+                        Refusal::new(Code::Internal, "a unary request of more than one message").into()
+                    ));
                 }
                 None => {
-                    return Poll::Ready(self.collected.take().ok_or_else(|| {
-                        Refusal::new(Code::Internal, "a unary request without a message").into()
-                    }));
+                    return Poll::Ready(
+                        self.collected
+                            .take()
+                            .ok_or_else(|| Refusal::new(Code::Internal, "a unary request without a message").into()),
+                    );
                 }
             }
         }

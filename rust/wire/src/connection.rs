@@ -38,6 +38,7 @@ const DISCARD_CAP: usize = 2 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the owner must act on.
+#[expect(clippy::large_enum_variant, reason = "an event lives in one short list and is then taken apart")]
 pub enum Event {
     Opened(Opened),
     /// A reader that was told to wait can read.
@@ -430,7 +431,9 @@ impl Connection {
 
     /// Whether a call is still its handler's.
     pub fn is_running(&self, key: Key) -> bool {
-        self.calls.get(key.slot).is_some_and(|(call, _)| call.number == key.number && matches!(call.stage, Stage::Running))
+        self.calls
+            .get(key.slot)
+            .is_some_and(|(call, _)| call.number == key.number && matches!(call.stage, Stage::Running))
     }
 
     fn get(&mut self, key: Key) -> Option<&mut (Call, Waker)> {
@@ -469,25 +472,34 @@ impl Connection {
     fn accept(
         &mut self,
         request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
+        respond: SendResponse<Bytes>,
         context: &mut Context<'_>,
         now: Instant,
         events: &mut Vec<Event>,
     ) {
         let (parts, recv) = request.into_parts();
         self.last_stream = respond.stream_id().as_u32();
+        self.next_number += 1;
+        let mut call = Call::new(self.next_number, recv, respond, now);
         let head = match request::check(parts, now) {
             Ok(head) => head,
             Err(refused) => {
-                let _ = respond.send_response(response::refused(&refused), true);
+                let response = response::refused(&refused);
+                if call.discard(context) {
+                    call.respond(response);
+                } else {
+                    call.stage = Stage::Refused(Box::new(response));
+                    self.remind(now + self.config.stall_timeout);
+                    let slot = self.insert(call);
+                    self.wakes.push_call(slot);
+                }
                 if let Err(abuse) = self.guard.refused(now) {
                     self.cut_off(abuse, now, events);
                 }
                 return;
             }
         };
-        self.next_number += 1;
-        let mut call = Call::new(self.next_number, recv, respond, &head, now);
+        call.set_head(&head);
         if head.deadline.is_some_and(|deadline| deadline <= now) {
             return call.refuse(&Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded"), context, now);
         }
@@ -607,6 +619,12 @@ impl Connection {
             self.remove(slot, now);
             return;
         }
+        if matches!(call.stage, Stage::Refused(_)) {
+            if call.discard(&mut context) || self.peer_ended {
+                self.answer_refused(slot, now);
+            }
+            return;
+        }
         if let Stage::Collecting(_) = call.stage {
             match call.collect(&mut context, self.config.max_receive_message) {
                 Poll::Ready(collected) => {
@@ -644,6 +662,14 @@ impl Connection {
                 events.push(Event::Cancelled(key));
                 self.remove(slot, now);
             }
+        }
+    }
+
+    fn answer_refused(&mut self, slot: usize, now: Instant) {
+        if let Some(mut call) = self.remove(slot, now)
+            && let Stage::Refused(response) = std::mem::replace(&mut call.stage, Stage::Flushing)
+        {
+            call.respond(*response);
         }
     }
 
@@ -722,7 +748,7 @@ impl Connection {
         for (slot, (call, _)) in &self.calls {
             let stalls = match call.stage {
                 Stage::Running => None,
-                Stage::Collecting(_) | Stage::Flushing => Some(call.progress + stall),
+                Stage::Collecting(_) | Stage::Refused(_) | Stage::Flushing => Some(call.progress + stall),
             };
             let Some(end) = call.deadline.into_iter().chain(stalls).min() else {
                 continue;
@@ -742,6 +768,10 @@ impl Connection {
             let Some((call, waker)) = self.calls.get_mut(slot) else {
                 continue;
             };
+            if matches!(call.stage, Stage::Refused(_)) {
+                self.answer_refused(slot, now);
+                continue;
+            }
             let waker = waker.clone();
             let mut context = Context::from_waker(&waker);
             if matches!(call.stage, Stage::Running) {

@@ -88,7 +88,9 @@ impl Outer {
         } else {
             buffers.output.clear();
         }
-        if !buffers.paused && let Some(writer) = buffers.writer.take() {
+        if !buffers.paused
+            && let Some(writer) = buffers.writer.take()
+        {
             writer.wake();
         }
         Some(written)

@@ -7,10 +7,9 @@ import struct
 from collections.abc import Coroutine
 from pathlib import Path
 
-import grpc.aio
 import pytest
 
-from .conftest import SERVICE, Running, Serve
+from .conftest import SERVICE, Running, Serve, dial
 from .raw import (
     ACK,
     DATA,
@@ -39,13 +38,13 @@ STREAM_BLOCK = header_block(grpc_headers(f"/{SERVICE}/ServerStream"))
 
 
 async def assert_healthy(running: Running) -> None:
-    async with grpc.aio.insecure_channel(running.address) as made:
+    async with dial(running.address) as made:
         assert await made.unary_unary(f"/{SERVICE}/Unary")(b"hi", timeout=20) == b"hi"
 
 
 async def assert_nothing_left(running: Running) -> None:
     async with asyncio.timeout(20):
-        while running.server._engine.connections or running.server._tasks:
+        while running.server._engine.connections or running.server._tasks:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
@@ -192,7 +191,7 @@ async def test_more_connections_than_allowed_are_refused(serve_native: Serve) ->
                 await send_all(refused, PREFACE)
                 assert await refused.until_closed() == []
             await last.send(request(1, BLOCK, message(b"x")))
-            assert await last.until(HEADERS, flags=END_STREAM)
+            await last.until(HEADERS, flags=END_STREAM)
         await assert_nothing_left(running)
 
 
@@ -228,7 +227,7 @@ async def test_connections_cut_anywhere_leave_nothing(serve_native: Serve) -> No
         await assert_nothing_left(running)
         assert resident_bytes() - warm < 10 * 2**20
         async with asyncio.timeout(20):
-            while open_files() > files:
+            while open_files() > files:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
         await assert_healthy(running)
 

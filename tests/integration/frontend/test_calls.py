@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from .conftest import SERVICE, Running, Serve
+from .conftest import SERVICE, Running, Serve, dial
 
 
 def path(method: str) -> str:
@@ -17,8 +17,8 @@ def path(method: str) -> str:
 
 
 @asynccontextmanager
-async def channel(running: Running, **arguments: Any) -> AsyncIterator[grpc.aio.Channel]:
-    async with grpc.aio.insecure_channel(running.address, **arguments) as made:
+async def channel(running: Running, **arguments: Any) -> AsyncIterator[Any]:
+    async with dial(running.address, **arguments) as made:
         yield made
 
 
@@ -76,7 +76,7 @@ async def test_server_streams_arrive_whole_and_in_order(serve: Serve) -> None:
         assert [int(message) async for message in writing] == list(range(500))
         failing = made.unary_stream(path("ServerStream"))(b"3 13", timeout=20)
         got = []
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:  # noqa: PT012
             async for message in failing:
                 got.append(message)  # noqa: PERF401 - the messages before the error count
         assert len(got) == 3
@@ -203,7 +203,8 @@ async def test_the_peer_is_named_as_grpc_names_it(serve: Serve) -> None:
 
 async def test_the_synchronous_client_works(serve: Serve) -> None:
     def use(address: str) -> list[Any]:
-        with grpc.insecure_channel(address) as made:
+        channel: Any = grpc.insecure_channel(address)
+        with channel as made:
 
             def requests() -> Iterator[bytes]:
                 yield from (b"a", b"b")

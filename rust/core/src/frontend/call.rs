@@ -76,7 +76,8 @@ impl Call {
     }
 
     fn metadata<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        let entries = metadata::read(&self.head.headers).map_err(|problem| PyValueError::new_err(problem.to_string()))?;
+        let entries =
+            metadata::read(&self.head.headers).map_err(|problem| PyValueError::new_err(problem.to_string()))?;
         let entries = entries.into_iter().map(|(name, value)| {
             let value = match value {
                 metadata::Value::Text(text) => PyString::new(py, &String::from_utf8_lossy(&text)).into_any(),

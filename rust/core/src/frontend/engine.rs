@@ -51,13 +51,8 @@ impl Engine {
     fn new(event_loop: Py<PyAny>, dispatch: Py<PyAny>, left: Py<PyAny>, limits: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut max_connections = usize::MAX;
         let config = config(limits, &mut max_connections)?;
-        let state = State {
-            connections: Slab::new(),
-            woken: Vec::new(),
-            flush_scheduled: false,
-            timer: None,
-            opened: 0,
-        };
+        let state =
+            State { connections: Slab::new(), woken: Vec::new(), flush_scheduled: false, timer: None, opened: 0 };
         Ok(Self {
             event_loop,
             dispatch,
@@ -267,7 +262,9 @@ fn config(limits: &Bound<'_, PyDict>, max_connections: &mut usize) -> PyResult<C
         let seconds = || -> PyResult<Option<Duration>> {
             value
                 .extract::<Option<f64>>()?
-                .map(|seconds| Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string())))
+                .map(|seconds| {
+                    Duration::try_from_secs_f64(seconds).map_err(|error| PyValueError::new_err(error.to_string()))
+                })
                 .transpose()
         };
         let some_seconds = || seconds()?.ok_or_else(|| PyValueError::new_err(format!("{name} is a number")));

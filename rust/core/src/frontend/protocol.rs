@@ -248,7 +248,11 @@ impl Protocol {
                 }
                 None if inner.connection.is_full() != inner.reading_paused => {
                     inner.reading_paused = !inner.reading_paused;
-                    Some(if inner.reading_paused { intern!(py, "pause_reading") } else { intern!(py, "resume_reading") })
+                    Some(if inner.reading_paused {
+                        intern!(py, "pause_reading")
+                    } else {
+                        intern!(py, "resume_reading")
+                    })
                 }
                 None => None,
             };
