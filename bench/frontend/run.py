@@ -147,7 +147,7 @@ def main() -> int:
             for frontend in ("reference", "native"):
                 _round(frontend, arguments.seconds, found)
     except tools.Missing as missing:
-        print(f"skipped: {missing}", file=sys.stderr)  # noqa: T201
+        print(f"skipped: {missing}", file=sys.stderr)
         return 2
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1), encoding="utf-8")

@@ -1,8 +1,8 @@
 """Peers that mean harm, one kind after the other, each against a server of its own.
 
 After each: calls on another connection are answered all the time, the server has not grown by more than 10 MB, and the
-offender is gone within its deadline. "Gone" is what the server's open files say, not what the offender sees: a peer that
-never reads is not told.
+offender is gone within its deadline. "Gone" is what the server's open files say, not what the offender sees: a peer
+that never reads is not told.
 Run: `python -m tests.conformance.abuse [--frontend native|reference] [part of a name …]`.
 """
 
@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 from hyperframe.frame import (
@@ -31,6 +32,8 @@ from hyperframe.frame import (
 from tests.conformance.harness import Report, Server, running
 from tests.conformance.offender import CutOff, Offender, frame, message
 from tests.conformance.servicers import BARE_SERVICE
+
+Call: TypeAlias = "grpc.UnaryUnaryMultiCallable[bytes, bytes]"
 
 _MEGABYTE = 1 << 20
 _MOST_GROWTH = 10 * _MEGABYTE
@@ -156,7 +159,9 @@ def _header_bomb(server: Server, deadline: float) -> None:
             if time.monotonic() > until:
                 break
             block = b"\x83\x86" + b"\xbe" * 16_000
-            offender.send(frame(HeadersFrame(stream, data=block, flags=["END_HEADERS"])), within=until - time.monotonic())
+            offender.send(
+                frame(HeadersFrame(stream, data=block, flags=["END_HEADERS"])), within=until - time.monotonic()
+            )
     except CutOff:
         pass
     finally:
@@ -321,7 +326,7 @@ class Watch:
 @contextlib.contextmanager
 def _watched(server: Server, channel: grpc.Channel) -> Iterator[Watch]:
     watch, over = Watch(rss=server.rss()), threading.Event()
-    echo = channel.unary_unary(f"/{BARE_SERVICE}/Echo")
+    echo: Call = channel.unary_unary(f"/{BARE_SERVICE}/Echo")
 
     def look() -> None:
         while not over.wait(0.02):
@@ -344,8 +349,8 @@ def _watched(server: Server, channel: grpc.Channel) -> Iterator[Watch]:
 
 def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
     with running(frontend) as server, grpc.insecure_channel(server.address) as channel:
-        echo = channel.unary_unary(f"/{BARE_SERVICE}/Echo")
-        state = channel.unary_unary(f"/{BARE_SERVICE}/State")
+        echo: Call = channel.unary_unary(f"/{BARE_SERVICE}/Echo")
+        state: Call = channel.unary_unary(f"/{BARE_SERVICE}/State")
         for _ in range(500):
             echo(b"warm", timeout=5)
         rss, files, tasks = server.rss(), server.files(), json.loads(state(b""))["tasks"]

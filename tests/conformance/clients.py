@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import grpc
 import grpc.aio
@@ -58,7 +59,7 @@ def _trust(server: Server) -> grpc.ChannelCredentials:
 
 def _grpcio(channel: grpc.Channel) -> str:
     with channel:
-        call = channel.unary_unary(_ECHO)
+        call: Any = channel.unary_unary(_ECHO)
         for _ in range(100):
             assert call(_MESSAGE, timeout=5) == _MESSAGE
         for _ in range(_CALLS // _AT_ONCE):
@@ -69,10 +70,10 @@ def _grpcio(channel: grpc.Channel) -> str:
 
 async def _grpcio_aio(server: Server) -> str:
     async with grpc.aio.insecure_channel(server.address) as channel:
-        call = channel.unary_unary(_ECHO)
+        call: Any = channel.unary_unary(_ECHO)
         answers = await asyncio.gather(*(call(_MESSAGE, timeout=60) for _ in range(_CALLS)))
         assert all(answer == _MESSAGE for answer in answers)
-        stream = channel.unary_stream(f"/{BARE_SERVICE}/Stream")
+        stream: Any = channel.unary_stream(f"/{BARE_SERVICE}/Stream")
         assert [len(message) async for message in stream(b"5000 100")] == [100] * 5000
     return f"{_CALLS} calls at once, 5000 messages of a stream"
 

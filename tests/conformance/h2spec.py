@@ -36,11 +36,15 @@ def run(server: Server, report: Report) -> None:
         names = f": {', '.join(sorted(failures))}" if 0 < len(failures) <= 12 else ""
         found = f"{len(failures)} of {total} fail{names}"
         if server.frontend == "reference":
-            report.add(what, found, f"at most {_REFERENCE_FAILURES}", total == _CASES and len(failures) <= _REFERENCE_FAILURES)
+            report.add(
+                what, found, f"at most {_REFERENCE_FAILURES}", total == _CASES and len(failures) <= _REFERENCE_FAILURES
+            )
         else:
-            report.add(what, found, f"only {', '.join(sorted(_ALLOWED))}", total == _CASES and failures.keys() <= _ALLOWED)
+            report.add(
+                what, found, f"only {', '.join(sorted(_ALLOWED))}", total == _CASES and failures.keys() <= _ALLOWED
+            )
             for case in sorted(failures.keys() - _ALLOWED):
-                print(f"           {case}: {failures[case]}", flush=True)  # noqa: T201
+                print(f"           {case}: {failures[case]}", flush=True)
             misses = sum(bool(_run(program, server, _OFTEN)[1]) for _ in range(10))
             report.add(f"{what}: {_OFTEN} ten times", f"{misses} fail", "0", misses == 0)
 
@@ -49,8 +53,19 @@ def _run(program: Path, server: Server, *cases: str) -> tuple[int, dict[str, str
     """How many cases ran, and those that failed, by `section/number`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "junit.xml")
-        options = ("-h", "127.0.0.1", "-p", str(server.port), "-P", "/couponry.conformance.Bare/Echo", "-j", str(result))
-        done = subprocess.run((str(program), *cases, *options), capture_output=True, text=True, timeout=900, check=False)
+        options = (
+            "-h",
+            "127.0.0.1",
+            "-p",
+            str(server.port),
+            "-P",
+            "/couponry.conformance.Bare/Echo",
+            "-j",
+            str(result),
+        )
+        done = subprocess.run(
+            (str(program), *cases, *options), capture_output=True, text=True, timeout=900, check=False
+        )
         if not result.exists():
             return 0, {"h2spec": f"ended with {done.returncode} and no report: {done.stderr[-300:]}"}
         # Bytes that the server sent stand in it as they came.

@@ -1,7 +1,7 @@
 """Servers under test, each in a process of its own, and the table that a run ends with."""
 
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import signal
@@ -92,10 +92,10 @@ def _python_path() -> str:
 def make_certificate(folder: Path) -> None:
     """A self-signed certificate for 127.0.0.1 and localhost, `cert.pem` and `key.pem`."""
     names = "subjectAltName=DNS:localhost,DNS:*.test.google.fr,IP:127.0.0.1"
+    key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", str(folder / "key.pem"))
+    shown = ("-days", "2", "-subj", "/CN=localhost", "-addext", names, "-out", str(folder / "cert.pem"))
     subprocess.run(
-        ("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-        + ("-subj", "/CN=localhost", "-addext", names)
-        + ("-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")),
+        ("openssl", "req", "-x509", *key, *shown),
         check=True,
         capture_output=True,
     )
@@ -122,13 +122,13 @@ class Report:
     def add(self, what: str, found: str, bar: str, met: bool | None) -> None:
         self._rows.append(Row(what, found, bar, met))
         word = "skipped" if met is None else self._words[0 if met else 1]
-        print(f"  {word:8} {what}: {found}", flush=True)  # noqa: T201 (progress of a long run)
+        print(f"  {word:8} {what}: {found}", flush=True)
 
     def skip(self, what: str, why: str, bar: str = "") -> None:
         self.add(what, why, bar, None)
 
     def close(self) -> int:
-        table = Table(title=f"{self._title}, {datetime.datetime.now(tz=datetime.UTC):%Y-%m-%d}")
+        table = Table(title=f"{self._title}, {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}")
         for heading in ("what", "found", "bar", ""):
             table.add_column(heading, overflow="fold")
         counts = [0, 0, 0]
@@ -137,7 +137,5 @@ class Report:
             counts[index] += 1
             table.add_row(row.what, row.found, row.bar, (*self._words, "skipped")[index])
         Console(width=140).print(table)
-        print(f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped", flush=True)  # noqa: T201
+        print(f"{counts[0]} passed, {counts[1]} failed, {counts[2]} skipped", flush=True)
         return 1 if counts[1] else 0
-
-

@@ -60,7 +60,7 @@ def run_java(server: Server, report: Report) -> None:
     _run_cases(server, report, "grpc-java", (*java, *address), "--test_case=", (*_BOTH, *_ONLY_JAVA))
 
 
-def _run_cases(
+def _run_cases(  # noqa: PLR0917
     server: Server, report: Report, client: str, command: Sequence[str], option: str, cases: Sequence[str]
 ) -> None:
     failed: dict[str, str] = {}
@@ -72,17 +72,24 @@ def _run_cases(
     passed = len(cases) - len(failed)
     bar = len([case for case in cases if case not in expected])
     names = f" (failed: {', '.join(failed)})" if failed else ""
-    report.add(f"{client} interop", f"{passed} of {len(cases)}{names}", f"{bar} of {len(cases)}", failed.keys() <= expected)
+    report.add(
+        f"{client} interop", f"{passed} of {len(cases)}{names}", f"{bar} of {len(cases)}", failed.keys() <= expected
+    )
     for case, error in failed.items():
         if case not in expected:
-            print(f"           {case}: {error}", flush=True)  # noqa: T201
+            print(f"           {case}: {error}", flush=True)
 
 
 def _run_case(command: Sequence[str]) -> str | None:
     """None, or the end of what the client said."""
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=False, env=os.environ | {"GRPC_GO_LOG_SEVERITY_LEVEL": "error"}
+            command,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+            env=os.environ | {"GRPC_GO_LOG_SEVERITY_LEVEL": "error"},
         )
     except subprocess.TimeoutExpired:
         return f"no end within {_SECONDS} s"

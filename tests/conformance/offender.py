@@ -21,7 +21,7 @@ _READ = 1 << 16
 _GONE = select.POLLERR | select.POLLHUP | select.POLLRDHUP
 
 
-class CutOff(Exception):  # noqa: N818 (named for what happened)
+class CutOff(Exception):
     """The server has ended the connection."""
 
 
@@ -34,7 +34,7 @@ class Offender:
 
     def __init__(self, server: Server, *, reads: bool = True) -> None:
         self._socket = socket.create_connection(("127.0.0.1", server.port))
-        self._socket.setblocking(False)  # noqa: FBT003 (the socket module's own signature)
+        self._socket.setblocking(False)
         self._reads = reads
         self._authority = server.address
         self.encoder = Encoder()

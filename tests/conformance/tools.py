@@ -1,4 +1,4 @@
-"""The programs that other projects wrote and that the conformance runs use: built by pinned version into a cache folder.
+"""Other projects' programs that the conformance runs use: built by pinned version into a cache folder.
 
 The versions stand in `go/*/go.mod` and `java/pom.xml`. A tool that cannot be had raises `Missing` with the reason; a
 run that needs it is then skipped, not passed.
@@ -33,7 +33,7 @@ _H2SPEC_HEADERS = {
 JAVA_INTEROP_MAIN = "io.grpc.testing.integration.TestServiceClient"
 
 
-class Missing(Exception):  # noqa: N818 (named for what happened)
+class Missing(Exception):
     """A tool cannot be had here; the text says what to install."""
 
 
