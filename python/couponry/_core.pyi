@@ -1,12 +1,13 @@
 """The extension module: conversions to the Rust crates under rust/. Checked against the module by stubtest."""
 
-from collections.abc import Sequence
-from typing import final
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, final
 
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
 from couponry.discount.rows import DecisionRow, Told
 
-__all__ = ["L1", "CodeKey", "check_terms", "lua_scripts", "price_cart"]
+__all__ = ["L1", "Call", "CodeKey", "Engine", "HealthTable", "Protocol", "check_terms", "lua_scripts", "price_cart"]
 
 # Scripts (rust/core/src/scripts.rs)
 
@@ -60,3 +61,149 @@ def price_cart(
 
 def check_terms(terms: Terms) -> Told:
     """What is wrong with the terms."""
+
+# The front end (rust/core/src/frontend.rs)
+
+@final
+class HealthTable:
+    """Statuses of the health service, for `Engine.answer_health`."""
+
+    def __new__(cls) -> HealthTable: ...
+    def set(self, service: str, status: int) -> None:
+        """The status of a service, "" for the server as a whole."""
+
+@final
+class Engine:
+    """One gRPC server on one event loop: its table of methods, its connections, its timer.
+
+    `dispatch` gets the calls that came in one turn of a connection; `left` is called when a connection is gone. `limits`
+    by name (seconds end in _s; KeyError for another name): max_receive_message, max_send_message, max_metadata,
+    max_concurrent_streams, max_connections, preface_timeout_s, stall_timeout_s, max_idle_s, max_age_s,
+    max_age_grace_s, keepalive_s, keepalive_timeout_s, keepalive_without_calls, min_ping_interval_s, max_ping_strikes.
+    """
+
+    def __new__(
+        cls,
+        event_loop: asyncio.AbstractEventLoop,
+        dispatch: Callable[[list[Call]], None],
+        left: Callable[[], None],
+        limits: dict[str, Any],
+    ) -> Engine: ...
+    def set_routes(self, routes: list[tuple[str, bool]], open_ended: bool) -> None:
+        """The methods: (path, whether it has a unary request), numbered by place. `open_ended` hands on other paths."""
+
+    def answer_from_l1(self, path: str, l1: L1, kind: str, key_field: int, item_field: int, many: bool) -> None:
+        """Answers a unary method from L1. KeyError for a path or kind that is not there."""
+
+    def answer_health(self, path: str, table: HealthTable) -> None:
+        """Answers health checks. KeyError for a path that is not there."""
+
+    def protocol(self) -> Protocol:
+        """The protocol of one new connection."""
+
+    def flush(self) -> None:
+        """Serves the connections that replies woke."""
+
+    def sweep(self) -> None:
+        """Does what time asks for."""
+
+    def drain(self) -> None:
+        """Tells peers to go away and serves what runs."""
+
+    def stop(self) -> None:
+        """Ends every call and connection."""
+
+    def stop_idle(self) -> None:
+        """Ends the connections that have no call."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+
+    @property
+    def calls(self) -> int:
+        """Calls in progress, those whose reply is still being sent included."""
+
+@final
+class Protocol(asyncio.Protocol):
+    """One connection, for `loop.create_server`."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool: ...
+    def end(self) -> None: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, error: BaseException | None) -> None: ...
+
+@final
+class Call:
+    """One call that a handler has. Encodings: 0 identity, 1 deflate, 2 gzip."""
+
+    @property
+    def path(self) -> str:
+        """`/package.Service/Method`."""
+
+    @property
+    def authority(self) -> str:
+        """What the client called the server."""
+
+    @property
+    def route(self) -> int | None:
+        """The method's number; None for a path that has none."""
+
+    @property
+    def transport(self) -> asyncio.BaseTransport | None:
+        """The connection's transport; None when it is gone."""
+
+    @property
+    def request_compressed(self) -> bool:
+        """Whether the message that was read last came compressed."""
+
+    @property
+    def active(self) -> bool:
+        """Whether the call has not ended."""
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the call ended before its handler ended it."""
+
+    def set_task(self, task: asyncio.Task[Any]) -> None:
+        """The task that is cancelled with the call."""
+
+    def metadata(self) -> tuple[tuple[str, str | bytes], ...]:
+        """What the client sent, -bin values decoded."""
+
+    def accepts(self, encoding: int) -> bool:
+        """Whether the client takes messages of this encoding."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds until the deadline, 0 after it; None without one."""
+
+    def read(self) -> bytes | bool | None:
+        """The next message; None at the end; False: `set_reader` says when to ask again; True: the call is over."""
+
+    def request(self) -> bytes | None:
+        """The message of a unary request that came with the call."""
+
+    def set_reader(self, future: asyncio.Future[None]) -> None:
+        """Is released when `read` may have an answer."""
+
+    def set_writer(self, future: asyncio.Future[None]) -> None:
+        """Is released when the next message may be sent."""
+
+    def send_initial(self, initial: Iterable[tuple[str, str | bytes]] | None, encoding: int, now: bool) -> bool:
+        """What the reply's first headers hold; `now` sends them. False where they are sent. ValueError for metadata."""
+
+    def send(self, message: bytes, compress: bool) -> int:
+        """0: sent. 1: taken, and `set_writer` says when the next may come. 2: too large. 3: the call is over."""
+
+    def finish(
+        self,
+        code: int,
+        details: str,
+        trailers: Iterable[tuple[str, str | bytes]] | None,
+        message: bytes | None = None,
+        compress: bool = False,
+    ) -> bool:
+        """Ends the call. False where it is over. ValueError, and nothing sent, for metadata that cannot be sent."""

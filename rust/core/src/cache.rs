@@ -6,10 +6,10 @@ use pyo3::{exceptions::PyKeyError, prelude::*, types::PyBytes};
 
 /// L1: a TinyLFU cache a kind, each with its capacity in bytes.
 #[pyclass(frozen)]
-struct L1(HashMap<String, Cache>);
+pub(crate) struct L1(HashMap<String, Cache>);
 
 impl L1 {
-    fn kind(&self, kind: &str) -> PyResult<&Cache> {
+    pub(crate) fn kind(&self, kind: &str) -> PyResult<&Cache> {
         self.0.get(kind).ok_or_else(|| PyKeyError::new_err(kind.to_owned()))
     }
 }

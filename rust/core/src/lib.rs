@@ -4,12 +4,14 @@
 //! - `cache`: L1
 //! - `codes`: coupon codes
 //! - `discount`: the discount calculator
+//! - `frontend`: gRPC as an asyncio Protocol
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
 mod cache;
 mod codes;
 mod discount;
+mod frontend;
 mod scripts;
 
 #[pymodule]
@@ -17,5 +19,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::register(module)?;
     codes::register(module)?;
     discount::register(module)?;
+    frontend::register(module)?;
     scripts::register(module)
 }

@@ -1,0 +1,98 @@
+//! Methods answered without Python. Each is one `couponry_wire::Hot` in the engine's table of methods.
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+use couponry_wire::{Answer, Hot, framing, protobuf};
+use parking_lot::RwLock;
+use pyo3::prelude::*;
+
+use crate::cache::L1;
+
+/// Most items of one answer; a request for more is the handler's to refuse.
+const MOST_ITEMS: usize = 1000;
+
+/// Answers by id from L1: the request holds nothing but an id (or ids), the answer is the stored message as a field.
+/// Every other request, and every miss, is the handler's.
+pub struct L1Hot {
+    l1: Py<L1>,
+    kind: String,
+    key_field: u32,
+    item_field: u32,
+    many: bool,
+}
+
+impl L1Hot {
+    pub fn new(l1: Py<L1>, kind: String, key_field: u32, item_field: u32, many: bool) -> Self {
+        Self { l1, kind, key_field, item_field, many }
+    }
+
+    fn items(&self, request: &[u8]) -> Option<Vec<Bytes>> {
+        let ids = if self.many {
+            protobuf::only_varints(request, self.key_field)?
+        } else {
+            vec![protobuf::only_varint(request, self.key_field)?]
+        };
+        if ids.is_empty() || ids.len() > MOST_ITEMS {
+            return None;
+        }
+        let cache = self.l1.get().kind(&self.kind).ok()?;
+        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
+        ids.iter().map(|id| cache.get(i64::try_from(*id).ok()?.to_string().as_bytes(), now)).collect()
+    }
+}
+
+impl Hot for L1Hot {
+    fn answer(&self, request: &[u8]) -> Answer {
+        let Some(items) = self.items(request) else {
+            return Answer::Miss;
+        };
+        let size: usize = items.iter().map(|item| item.len() + 12).sum();
+        let mut message = Vec::with_capacity(size);
+        for item in items {
+            protobuf::put_field(&mut message, self.item_field, &item);
+        }
+        Answer::Frame(framing::frame(false, &message))
+    }
+}
+
+type Frames = RwLock<HashMap<Box<[u8]>, Bytes>>;
+
+/// See `_core.pyi`.
+#[pyclass(frozen, module = "couponry._core")]
+pub struct HealthTable(Arc<Frames>);
+
+#[pymethods]
+impl HealthTable {
+    #[new]
+    fn new() -> Self {
+        Self(Arc::default())
+    }
+
+    fn set(&self, service: &str, status: u64) {
+        let mut message = Vec::new();
+        if status != 0 {
+            message.push(0x08);
+            protobuf::put_varint(&mut message, status);
+        }
+        self.0.write().insert(service.as_bytes().into(), framing::frame(false, &message));
+    }
+}
+
+impl HealthTable {
+    pub fn answerer(&self) -> Arc<dyn Hot> {
+        Arc::new(Health(Arc::clone(&self.0)))
+    }
+}
+
+struct Health(Arc<Frames>);
+
+impl Hot for Health {
+    fn answer(&self, request: &[u8]) -> Answer {
+        let found = protobuf::only_bytes(request, 1).and_then(|service| self.0.read().get(service).cloned());
+        found.map_or(Answer::Miss, Answer::Frame)
+    }
+}

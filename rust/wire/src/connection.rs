@@ -1,0 +1,853 @@
+//! One peer. `receive`, then `drive`, then `take_output`; what happened to calls comes out as events, and calls are
+//! read, answered and ended by their keys. The owner of the socket calls `expire` when `due` says so.
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use h2::{
+    Ping, PingPong, Reason, RecvStream,
+    server::{self, SendResponse},
+};
+use http::{HeaderMap, Request};
+use slab::Slab;
+
+use crate::{
+    authority,
+    call::{Call, Finish, Key, Message, Pumped, Reading, Sending, Stage, Stop},
+    code::{Code, Refusal},
+    compression::Encoding,
+    config::{CONNECTION_WINDOW, Config, SEND_BUFFER, STREAM_WINDOW},
+    guard::{Abuse, Guard},
+    pipe::{Inner, Outer},
+    request::{self, Head},
+    response,
+    routes::{Answer, Routes},
+    wake::{Wakes, call_waker},
+};
+
+/// Input that waits for h2, from which on the socket is read no further.
+const INPUT_CAP: usize = 256 * 1024;
+/// What is read from a peer after it was told to go away.
+const DISCARD_CAP: usize = 2 << 20;
+/// How long the socket may take to hand over the last bytes.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What the owner must act on.
+#[expect(clippy::large_enum_variant, reason = "an event lives in one short list and is then taken apart")]
+pub enum Event {
+    Opened(Opened),
+    /// A reader that was told to wait can read.
+    Readable(Key),
+    /// A writer that was told to wait can write.
+    Writable(Key),
+    /// The call is over before its handler ended it: cancelled, timed out, refused, or its connection is gone.
+    Cancelled(Key),
+}
+
+/// A new call for a handler.
+pub struct Opened {
+    pub key: Key,
+    pub head: Head,
+    /// The route's number; None for a path that the table does not have.
+    pub route: Option<usize>,
+    /// The request of a unary method.
+    pub request: Option<Message>,
+}
+
+/// What is to become of the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shutdown {
+    /// Write no more, and read on until the peer has closed: to close with unread input would take back what was
+    /// written last.
+    Linger,
+    /// After what has been written.
+    Close,
+    /// At once.
+    Abort,
+}
+
+enum Http {
+    Handshake(Box<server::Handshake<Inner, Bytes>>),
+    Open(Box<server::Connection<Inner, Bytes>>),
+    Gone,
+}
+
+pub struct Connection {
+    config: Arc<Config>,
+    routes: Arc<Routes>,
+    pipe: Outer,
+    wakes: Arc<Wakes>,
+    waker: Waker,
+    http: Http,
+    calls: Slab<(Call, Waker)>,
+    ready: Vec<usize>,
+    next_number: u64,
+    last_stream: u32,
+    guard: Guard,
+    pings: Option<PingPong>,
+    ping_sent: Option<Instant>,
+    opened: Instant,
+    last_read: Instant,
+    idle_since: Instant,
+    inside_since: Option<Instant>,
+    paused_since: Option<Instant>,
+    draining_since: Option<Instant>,
+    closing_since: Option<Instant>,
+    max_age: Option<Duration>,
+    peer_ended: bool,
+    mend_authority: bool,
+    discarded: usize,
+    shutdown: Option<Shutdown>,
+    /// A lower bound of the next time at which `expire` has something to do.
+    due: Option<Instant>,
+}
+
+impl Connection {
+    /// `age_jitter` in -0.1 ..= 0.1 keeps peers from coming back all at once.
+    pub fn new(config: Arc<Config>, routes: Arc<Routes>, age_jitter: f64, now: Instant) -> Self {
+        let pipe = Outer::default();
+        let wakes = Arc::<Wakes>::default();
+        let handshake = server::Builder::new()
+            .initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(config.max_metadata)
+            .max_concurrent_streams(config.max_concurrent_streams)
+            .max_send_buffer_size(SEND_BUFFER)
+            .handshake(pipe.inner());
+        let max_age = config.max_age.map(|age| age.mul_f64(1.0 + age_jitter));
+        Self {
+            guard: Guard::new(&config, now),
+            pipe,
+            waker: Waker::from(Arc::clone(&wakes)),
+            wakes,
+            http: Http::Handshake(Box::new(handshake)),
+            calls: Slab::new(),
+            ready: Vec::new(),
+            next_number: 0,
+            last_stream: 0,
+            pings: None,
+            ping_sent: None,
+            opened: now,
+            last_read: now,
+            idle_since: now,
+            inside_since: None,
+            paused_since: None,
+            draining_since: None,
+            closing_since: None,
+            max_age,
+            peer_ended: false,
+            mend_authority: false,
+            discarded: 0,
+            shutdown: None,
+            due: Some(now + config.preface_timeout),
+            config,
+            routes,
+        }
+    }
+
+    /// Replaces percent signs in `:authority`, for peers of a unix socket.
+    pub fn mend_authority(&mut self) {
+        self.mend_authority = true;
+    }
+
+    /// Takes bytes from the socket. `drive` looks at them.
+    pub fn receive(&mut self, data: &[u8], now: Instant, events: &mut Vec<Event>) {
+        if self.shutdown.is_some() {
+            self.discarded += data.len();
+            if self.discarded > DISCARD_CAP {
+                self.shutdown = Some(Shutdown::Abort);
+            }
+            return;
+        }
+        self.last_read = now;
+        let frames = self.guard.frames();
+        let next_frame = if self.mend_authority { self.guard.next_frame() } else { None };
+        match self.guard.see(data, now) {
+            Ok(()) => self.pipe.feed(data, |data| {
+                if let Some(start) = next_frame {
+                    authority::mend(data.get_mut(start..).unwrap_or_default());
+                }
+            }),
+            Err(abuse) => return self.cut_off(abuse, now, events),
+        }
+        if !self.guard.is_inside() {
+            self.inside_since = None;
+        } else if self.inside_since.is_none() || self.guard.frames() != frames {
+            self.inside_since = Some(now);
+            self.remind(now + self.config.stall_timeout);
+        }
+    }
+
+    /// The peer sends no more bytes; it may still read.
+    pub fn receive_end(&mut self) {
+        self.peer_ended = true;
+        for (slot, _) in &self.calls {
+            self.wakes.push_call(slot);
+        }
+    }
+
+    /// Whether the socket should be read no further for now.
+    pub fn is_full(&self) -> bool {
+        self.pipe.unread() > INPUT_CAP
+    }
+
+    /// The socket's buffer is full, or has room again.
+    pub fn pause(&mut self, paused: bool, now: Instant) {
+        self.pipe.pause(paused);
+        self.paused_since = paused.then_some(now);
+        if paused {
+            self.remind(now + self.config.stall_timeout);
+            return;
+        }
+        for (slot, (call, _)) in &self.calls {
+            if call.is_backed_up() {
+                self.wakes.push_call(slot);
+            }
+        }
+    }
+
+    /// Does everything that can be done now.
+    pub fn drive(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let waker = self.waker.clone();
+        let mut context = Context::from_waker(&waker);
+        while self.shutdown.is_none() {
+            self.wakes.take_connection();
+            self.poll_http(&mut context, now, events);
+            let mut ready = std::mem::take(&mut self.ready);
+            self.wakes.take_calls(&mut ready);
+            for slot in ready.drain(..) {
+                self.poll_call(slot, now, events);
+            }
+            self.ready = ready;
+            if !self.wakes.are_there() {
+                break;
+            }
+        }
+        // A peer that has ended can no longer open its windows.
+        if self.peer_ended
+            && self.paused_since.is_none()
+            && self.pipe.is_between_frames()
+            && self.calls.iter().all(|(_, (call, _))| matches!(call.stage, Stage::Flushing))
+        {
+            self.close(Shutdown::Close, now, events);
+        }
+    }
+
+    /// Whether `drive` would find something to do.
+    pub fn has_work(&self) -> bool {
+        self.shutdown.is_none() && self.wakes.are_there()
+    }
+
+    /// Hands what is to be written to `write`.
+    pub fn take_output<T>(&mut self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        self.pipe.take_output(|output| {
+            self.guard.wrote(output);
+            write(output)
+        })
+    }
+
+    /// What is to become of the socket once the output is taken.
+    pub fn shutdown(&self) -> Option<Shutdown> {
+        self.shutdown
+    }
+
+    /// When `expire` wants to be called, at the latest. May be too early.
+    pub fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Calls in progress, those whose reply is still being sent included.
+    pub fn calls(&self) -> usize {
+        self.calls.len()
+    }
+
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty()
+    }
+
+    /// Tells the peer to go away; calls in progress, and those on their way here, are still served.
+    pub fn drain(&mut self, now: Instant) {
+        if self.draining_since.is_some() {
+            return;
+        }
+        self.draining_since = Some(now);
+        match &mut self.http {
+            Http::Open(http) => http.graceful_shutdown(),
+            Http::Handshake(_) => self.shutdown = Some(Shutdown::Abort),
+            Http::Gone => {}
+        }
+        self.remind(now + self.config.stall_timeout.min(self.config.max_age_grace.unwrap_or(Duration::MAX)));
+    }
+
+    /// Ends every call and the connection.
+    pub fn stop(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let waker = self.waker.clone();
+        let mut context = Context::from_waker(&waker);
+        let refusal = Refusal::new(Code::Unavailable, "the server is shutting down");
+        for (call, _) in self.calls.iter_mut().map(|(_, call)| call) {
+            if matches!(call.stage, Stage::Flushing) {
+                continue;
+            }
+            call.refuse(&refusal, &mut context, now);
+        }
+        if let Http::Open(http) = &mut self.http {
+            let _ = http.poll_closed(&mut context);
+            http.abrupt_shutdown(Reason::NO_ERROR);
+            let _ = http.poll_closed(&mut context);
+        }
+        self.close(Shutdown::Close, now, events);
+    }
+
+    /// The socket is gone.
+    pub fn lost(&mut self, now: Instant, events: &mut Vec<Event>) {
+        self.close(Shutdown::Close, now, events);
+        self.due = None;
+    }
+
+    /// Does what time asks for: deadlines, stalls, keepalive, idle and old connections.
+    pub fn expire(&mut self, now: Instant, events: &mut Vec<Event>) {
+        if self.due.is_none_or(|due| now < due) {
+            return;
+        }
+        self.due = None;
+        if let Some(since) = self.closing_since {
+            if self.past(since, CLOSE_TIMEOUT, now) {
+                self.shutdown = Some(Shutdown::Abort);
+            }
+            return;
+        }
+        if self.is_stuck(now) {
+            return self.abort(now, events);
+        }
+        self.expire_calls(now, events);
+        self.expire_life(now, events);
+        self.keep_alive(now, events);
+    }
+
+    /// The next message of a call's request.
+    pub fn read(&mut self, key: Key) -> Reading {
+        let max = self.config.max_receive_message;
+        let ended = self.peer_ended;
+        let Some((call, waker)) = self.get(key) else {
+            return Reading::Gone;
+        };
+        let waker = waker.clone();
+        let mut context = Context::from_waker(&waker);
+        match call.pull(&mut context, max) {
+            Poll::Ready(Ok(Some(message))) => Reading::Message(message),
+            Poll::Ready(Ok(None)) => Reading::End,
+            Poll::Ready(Err(stop)) => {
+                if let Stop::Refused(refusal) = stop {
+                    call.refuse(&refusal, &mut context, Instant::now());
+                }
+                call.dead = true;
+                self.wakes.push_call(key.slot);
+                Reading::Gone
+            }
+            Poll::Pending if ended => {
+                call.dead = true;
+                self.wakes.push_call(key.slot);
+                Reading::Gone
+            }
+            Poll::Pending => {
+                call.reader_waits = true;
+                Reading::Wait
+            }
+        }
+    }
+
+    /// Says what the reply's first headers hold. False where they are sent, or the call is over.
+    pub fn set_initial(&mut self, key: Key, metadata: Option<HeaderMap>, encoding: Encoding) -> bool {
+        self.get(key).is_some_and(|(call, _)| call.set_initial(metadata, encoding))
+    }
+
+    /// Sends the reply's first headers. False where the call is over.
+    pub fn open_reply(&mut self, key: Key) -> bool {
+        let opened = self.get(key).map(|(call, _)| call.open_reply());
+        self.guard.replied();
+        matches!(opened, Some(Pumped::Sent))
+    }
+
+    /// Sends a message of the reply.
+    pub fn send(&mut self, key: Key, message: &[u8], compress: bool, now: Instant) -> Sending {
+        if message.len() > self.config.max_send_message || u32::try_from(message.len()).is_err() {
+            return Sending::TooLarge;
+        }
+        self.guard.replied();
+        let paused = self.paused_since.is_some();
+        let Some((call, waker)) = self.get(key) else {
+            return Sending::Gone;
+        };
+        let waker = waker.clone();
+        let mut context = Context::from_waker(&waker);
+        let mut pumped = call.open_reply();
+        if pumped == Pumped::Sent {
+            call.push(message, compress);
+            pumped = if paused { Pumped::Waits } else { call.pump(&mut context, now) };
+        }
+        match pumped {
+            Pumped::Sent => Sending::Done,
+            Pumped::Waits => {
+                call.writer_waits = true;
+                Sending::Wait
+            }
+            Pumped::Gone => {
+                self.wakes.push_call(key.slot);
+                Sending::Gone
+            }
+        }
+    }
+
+    /// Ends a call. False where it was over.
+    pub fn finish(&mut self, key: Key, finish: Finish<'_>, now: Instant) -> bool {
+        let Some((call, waker)) = self.get(key) else {
+            return false;
+        };
+        let waker = waker.clone();
+        let mut context = Context::from_waker(&waker);
+        if let Some((message, compress)) = finish.message {
+            call.push(message, compress);
+        }
+        let trailers = response::trailers(finish.trailers, finish.code, &finish.details);
+        let mut pumped = call.push_end(trailers);
+        if pumped == Pumped::Waits {
+            pumped = call.pump(&mut context, now);
+        }
+        call.stage = Stage::Flushing;
+        call.progress = now;
+        self.guard.replied();
+        if pumped == Pumped::Waits {
+            self.remind(now + self.config.stall_timeout);
+        } else {
+            self.remove(key.slot, now);
+        }
+        true
+    }
+
+    /// Whether a call is still its handler's.
+    pub fn is_running(&self, key: Key) -> bool {
+        self.calls
+            .get(key.slot)
+            .is_some_and(|(call, _)| call.number == key.number && matches!(call.stage, Stage::Running))
+    }
+
+    fn get(&mut self, key: Key) -> Option<&mut (Call, Waker)> {
+        self.calls
+            .get_mut(key.slot)
+            .filter(|(call, _)| call.number == key.number && !call.dead && matches!(call.stage, Stage::Running))
+    }
+
+    fn poll_http(&mut self, context: &mut Context<'_>, now: Instant, events: &mut Vec<Event>) {
+        if let Http::Handshake(handshake) = &mut self.http {
+            match Pin::new(handshake.as_mut()).poll(context) {
+                Poll::Ready(Ok(mut http)) => {
+                    self.pings = http.ping_pong();
+                    self.http = Http::Open(Box::new(http));
+                    self.remind_of_life(now);
+                }
+                Poll::Ready(Err(_)) => return self.close(Shutdown::Linger, now, events),
+                Poll::Pending => return,
+            }
+        }
+        while let Http::Open(http) = &mut self.http {
+            match http.poll_accept(context) {
+                Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond, context, now, events),
+                Poll::Ready(Some(Err(_)) | None) => self.close(Shutdown::Linger, now, events),
+                Poll::Pending => break,
+            }
+        }
+        if let Some(pings) = &mut self.pings
+            && self.ping_sent.is_some()
+            && pings.poll_pong(context).is_ready()
+        {
+            self.ping_sent = None;
+        }
+    }
+
+    fn accept(
+        &mut self,
+        request: Request<RecvStream>,
+        respond: SendResponse<Bytes>,
+        context: &mut Context<'_>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let (parts, recv) = request.into_parts();
+        self.last_stream = respond.stream_id().as_u32();
+        self.next_number += 1;
+        let mut call = Call::new(self.next_number, recv, respond, now);
+        let head = match request::check(parts, now) {
+            Ok(head) => head,
+            Err(refused) => {
+                let response = response::refused(&refused);
+                if call.discard(context) {
+                    call.respond(response);
+                } else {
+                    call.stage = Stage::Refused(Box::new(response));
+                    self.remind(now + self.config.stall_timeout);
+                    let slot = self.insert(call);
+                    self.wakes.push_call(slot);
+                }
+                if let Err(abuse) = self.guard.refused(now) {
+                    self.cut_off(abuse, now, events);
+                }
+                return;
+            }
+        };
+        call.set_head(&head);
+        if head.deadline.is_some_and(|deadline| deadline <= now) {
+            return call.refuse(&Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded"), context, now);
+        }
+        let routes = Arc::clone(&self.routes);
+        let Some(route) = routes.get(&head.path) else {
+            if routes.open_ended {
+                return self.open(call, head, None, None, now, events);
+            }
+            return call.refuse(&Refusal::new(Code::Unimplemented, "Method not found!"), context, now);
+        };
+        if !route.unary_request {
+            return self.open(call, head, Some(route.id), None, now, events);
+        }
+        match call.collect(context, self.config.max_receive_message) {
+            Poll::Ready(collected) => self.collected(call, head, collected, context, now, events),
+            Poll::Pending => {
+                call.stage = Stage::Collecting(Box::new(head));
+                self.remind(now + self.config.stall_timeout);
+                let slot = self.insert(call);
+                self.wakes.push_call(slot);
+            }
+        }
+    }
+
+    /// A unary request is complete: answered here, or handed on.
+    fn collected(
+        &mut self,
+        mut call: Call,
+        head: Head,
+        collected: Result<Message, Stop>,
+        context: &mut Context<'_>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let request = match collected {
+            Ok(request) => request,
+            Err(Stop::Refused(refusal)) => return call.refuse(&refusal, context, now),
+            Err(Stop::Gone) => return,
+        };
+        let routes = Arc::clone(&self.routes);
+        let route = routes.get(&head.path);
+        let answer = match route.and_then(|route| route.hot.as_ref()) {
+            Some(hot) => hot.answer(&request.payload),
+            None => Answer::Miss,
+        };
+        match answer {
+            Answer::Miss => return self.open(call, head, route.map(|route| route.id), Some(request), now, events),
+            Answer::Refusal(refusal) => call.refuse(&refusal, context, now),
+            Answer::Frame(frame) => {
+                call.push_frame(frame);
+                let mut pumped = call.push_end(response::trailers(None, Code::Ok, ""));
+                if pumped == Pumped::Waits {
+                    pumped = call.pump(context, now);
+                }
+                if pumped == Pumped::Waits {
+                    call.stage = Stage::Flushing;
+                    self.remind(now + self.config.stall_timeout);
+                    let slot = self.insert(call);
+                    self.wakes.push_call(slot);
+                }
+            }
+        }
+        self.guard.replied();
+    }
+
+    fn open(
+        &mut self,
+        call: Call,
+        head: Head,
+        route: Option<usize>,
+        request: Option<Message>,
+        now: Instant,
+        events: &mut Vec<Event>,
+    ) {
+        let number = call.number;
+        if let Some(deadline) = call.deadline {
+            self.remind(deadline.max(now));
+        }
+        let slot = self.insert(call);
+        // The first poll leaves a waker with the stream, so that a reset is noticed.
+        self.wakes.push_call(slot);
+        events.push(Event::Opened(Opened { key: Key { slot, number }, head, route, request }));
+    }
+
+    fn insert(&mut self, call: Call) -> usize {
+        let entry = self.calls.vacant_entry();
+        let slot = entry.key();
+        entry.insert((call, call_waker(slot, &self.wakes)));
+        slot
+    }
+
+    fn remove(&mut self, slot: usize, now: Instant) -> Option<Call> {
+        let removed = self.calls.try_remove(slot).map(|(call, _)| call);
+        if self.calls.is_empty() {
+            self.idle_since = now;
+            if let Some(idle) = self.config.max_idle {
+                self.remind(now + idle);
+            }
+            if self.calls.capacity() > 64 {
+                self.calls = Slab::new();
+            }
+        }
+        removed
+    }
+
+    fn poll_call(&mut self, slot: usize, now: Instant, events: &mut Vec<Event>) {
+        let Some((call, waker)) = self.calls.get_mut(slot) else {
+            return;
+        };
+        let waker = waker.clone();
+        let mut context = Context::from_waker(&waker);
+        let key = Key { slot, number: call.number };
+        if call.is_reset(&mut context) {
+            if matches!(call.stage, Stage::Running) {
+                events.push(Event::Cancelled(key));
+            }
+            self.remove(slot, now);
+            return;
+        }
+        if matches!(call.stage, Stage::Refused(_)) {
+            if call.discard(&mut context) || self.peer_ended {
+                self.answer_refused(slot, now);
+            }
+            return;
+        }
+        if let Stage::Collecting(_) = call.stage {
+            match call.collect(&mut context, self.config.max_receive_message) {
+                Poll::Ready(collected) => {
+                    if let Some(mut call) = self.remove(slot, now)
+                        && let Stage::Collecting(head) = std::mem::replace(&mut call.stage, Stage::Running)
+                    {
+                        self.collected(call, *head, collected, &mut context, now, events);
+                    }
+                }
+                Poll::Pending if self.peer_ended => {
+                    self.remove(slot, now);
+                }
+                Poll::Pending => call.progress = now,
+            }
+            return;
+        }
+        if call.reader_waits {
+            call.reader_waits = false;
+            events.push(Event::Readable(key));
+        }
+        if self.paused_since.is_some() {
+            return;
+        }
+        match call.pump(&mut context, now) {
+            Pumped::Waits => {}
+            Pumped::Sent | Pumped::Gone if matches!(call.stage, Stage::Flushing) => {
+                self.remove(slot, now);
+            }
+            Pumped::Sent => {
+                if std::mem::take(&mut call.writer_waits) {
+                    events.push(Event::Writable(key));
+                }
+            }
+            Pumped::Gone => {
+                events.push(Event::Cancelled(key));
+                self.remove(slot, now);
+            }
+        }
+    }
+
+    fn answer_refused(&mut self, slot: usize, now: Instant) {
+        if let Some(mut call) = self.remove(slot, now)
+            && let Stage::Refused(response) = std::mem::replace(&mut call.stage, Stage::Flushing)
+        {
+            call.respond(*response);
+        }
+    }
+
+    /// Ends the connection with a GOAWAY of its own, since h2 says nothing in its debug data.
+    fn cut_off(&mut self, Abuse(why): Abuse, now: Instant, events: &mut Vec<Event>) {
+        // The first turn has written the settings, so a GOAWAY may follow even before the peer's preface was read.
+        if !matches!(self.http, Http::Gone) && self.pipe.is_between_frames() {
+            let mut frame = Vec::with_capacity(17 + why.len());
+            frame.extend_from_slice(&(8 + why.len() as u32).to_be_bytes()[1..]);
+            frame.extend_from_slice(&[7, 0, 0, 0, 0, 0]);
+            frame.extend_from_slice(&self.last_stream.to_be_bytes());
+            frame.extend_from_slice(&u32::from(Reason::ENHANCE_YOUR_CALM).to_be_bytes());
+            frame.extend_from_slice(why.as_bytes());
+            self.pipe.append(&frame);
+        }
+        self.close(Shutdown::Linger, now, events);
+    }
+
+    fn close(&mut self, how: Shutdown, now: Instant, events: &mut Vec<Event>) {
+        for (slot, (call, _)) in &self.calls {
+            if matches!(call.stage, Stage::Running) {
+                events.push(Event::Cancelled(Key { slot, number: call.number }));
+            }
+        }
+        self.calls = Slab::new();
+        self.pings = None;
+        self.http = Http::Gone;
+        self.pipe.drop_input();
+        if self.shutdown.is_none() {
+            self.shutdown = Some(if self.peer_ended { Shutdown::Close } else { how });
+            self.closing_since = Some(now);
+            self.remind(now + CLOSE_TIMEOUT);
+        }
+    }
+
+    fn abort(&mut self, now: Instant, events: &mut Vec<Event>) {
+        self.close(Shutdown::Abort, now, events);
+        self.shutdown = Some(Shutdown::Abort);
+    }
+
+    fn remind(&mut self, at: Instant) {
+        if self.due.is_none_or(|due| at < due) {
+            self.due = Some(at);
+        }
+    }
+
+    /// Whether `since + limit` has passed; if not, a reminder is left.
+    fn past(&mut self, since: Instant, limit: Duration, now: Instant) -> bool {
+        let end = since + limit;
+        if end > now {
+            self.remind(end);
+        }
+        end <= now
+    }
+
+    /// A slow preface, an unfinished frame, a socket that takes nothing, a drain that the peer does not answer.
+    fn is_stuck(&mut self, now: Instant) -> bool {
+        let stall = self.config.stall_timeout;
+        let preface = self.config.preface_timeout;
+        let mut stuck = !self.guard.has_begun() && self.past(self.opened, preface, now);
+        for since in [self.inside_since, self.paused_since].into_iter().flatten() {
+            stuck |= self.past(since, stall, now);
+        }
+        if let Some(since) = self.draining_since
+            && self.calls.is_empty()
+        {
+            stuck |= self.past(since.max(self.idle_since), stall, now);
+        }
+        stuck
+    }
+
+    fn expire_calls(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let stall = self.config.stall_timeout;
+        let mut next: Option<Instant> = None;
+        let mut over = Vec::new();
+        for (slot, (call, _)) in &self.calls {
+            let stalls = match call.stage {
+                Stage::Running => None,
+                Stage::Collecting(_) | Stage::Refused(_) | Stage::Flushing => Some(call.progress + stall),
+            };
+            let Some(end) = call.deadline.into_iter().chain(stalls).min() else {
+                continue;
+            };
+            if end <= now {
+                over.push(slot);
+            } else {
+                next = Some(next.map_or(end, |next| next.min(end)));
+            }
+        }
+        if let Some(next) = next {
+            self.remind(next);
+        }
+        let refusal = Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded");
+        let mut stalled = false;
+        for slot in over {
+            let Some((call, waker)) = self.calls.get_mut(slot) else {
+                continue;
+            };
+            if matches!(call.stage, Stage::Refused(_)) {
+                self.answer_refused(slot, now);
+                continue;
+            }
+            let waker = waker.clone();
+            let mut context = Context::from_waker(&waker);
+            if matches!(call.stage, Stage::Running) {
+                events.push(Event::Cancelled(Key { slot, number: call.number }));
+            }
+            if call.deadline.is_some_and(|deadline| deadline <= now) && !matches!(call.stage, Stage::Flushing) {
+                call.refuse(&refusal, &mut context, now);
+            } else {
+                stalled |= matches!(call.stage, Stage::Flushing);
+                call.reset(Reason::CANCEL);
+            }
+            self.remove(slot, now);
+        }
+        if stalled && self.calls.is_empty() {
+            // Nothing else moved either: the peer holds the connection and does not use it.
+            self.cut_off(Abuse("stalled"), now, events);
+        }
+    }
+
+    fn expire_life(&mut self, now: Instant, events: &mut Vec<Event>) {
+        if let Some(since) = self.draining_since {
+            if let Some(grace) = self.config.max_age_grace
+                && self.max_age.is_some()
+                && self.past(since, grace, now)
+            {
+                self.stop(now, events);
+            }
+            return;
+        }
+        let opened = self.opened;
+        if let Some(age) = self.max_age
+            && self.past(opened, age, now)
+        {
+            return self.drain(now);
+        }
+        if let Some(idle) = self.config.max_idle
+            && self.calls.is_empty()
+        {
+            let since = self.idle_since;
+            if self.past(since, idle, now) {
+                self.drain(now);
+            }
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let Some(keepalive) = self.config.keepalive else {
+            return;
+        };
+        let (last_read, timeout) = (self.last_read, self.config.keepalive_timeout);
+        if let Some(sent) = self.ping_sent {
+            if last_read > sent {
+                self.ping_sent = None;
+            } else if self.past(sent, timeout, now) {
+                self.abort(now, events);
+                return;
+            }
+        }
+        let wanted = self.config.keepalive_without_calls || !self.calls.is_empty();
+        if wanted
+            && self.ping_sent.is_none()
+            && self.past(last_read, keepalive, now)
+            && let Some(pings) = &mut self.pings
+            && pings.send_ping(Ping::opaque()).is_ok()
+        {
+            self.ping_sent = Some(now);
+            self.remind(now + timeout);
+        } else if !wanted {
+            self.remind(now + keepalive);
+        }
+    }
+
+    fn remind_of_life(&mut self, now: Instant) {
+        let times = [self.max_age, self.config.max_idle, self.config.keepalive];
+        for time in times.into_iter().flatten() {
+            self.remind(now + time);
+        }
+    }
+}

@@ -1,0 +1,20 @@
+# The front end against other projects' clients and checkers, against peers that mean harm, and its speed.
+# FRONTEND=reference runs the same against grpc.aio. What cannot be had here (Go, Java, h2load) is skipped with the reason.
+FRONTEND ?= native
+CONFORMANCE_PYTHON ?= .venv/bin/python
+CONFORMANCE := PYTHONPATH=python:.$(if $(PYTHONPATH),:$(PYTHONPATH)) $(CONFORMANCE_PYTHON) -m
+
+.PHONY: conformance abuse bench-frontend fuzz-wire
+conformance: ## Run gRPC's interop clients, h2spec, grpcurl, ghz and h2load; then compare random calls at both front ends
+	$(CONFORMANCE) tests.conformance.run --frontend $(FRONTEND) $(RUNS)
+	DIFFERENTIAL_EXAMPLES=$${DIFFERENTIAL_EXAMPLES:-500} $(CONFORMANCE) pytest -q tests/conformance/test_differential.py
+
+abuse: ## Attack the front end with floods, resets and peers that stop
+	$(CONFORMANCE) tests.conformance.abuse --frontend $(FRONTEND)
+
+bench-frontend: ## Measure both front ends and print the speed table
+	$(CONFORMANCE) bench.frontend.run --rounds $${ROUNDS:-3}
+
+FUZZ_SECONDS ?= 60
+fuzz-wire: ## Fuzz the bytes that reach the wire crate, each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly Rust)
+	@sh rust/fuzz/run.sh $(FUZZ_SECONDS)
