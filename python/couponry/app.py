@@ -5,7 +5,6 @@ Nothing imports this module but the command line and the tests.
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -43,9 +42,10 @@ from couponry.flash_sale.records import Records
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
-from couponry.flash_sale.stock import Stock
+from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
-from couponry.frontend import reference
+from couponry.frontend import native, reference
+from couponry.frontend.hot import answer_hot_methods
 from couponry.frontend.port import open_port
 from couponry.jobs.expirer import Expirer
 from couponry.jobs.persister import Persister, Trimmer
@@ -76,6 +76,8 @@ __all__ = ["SERVICES", "App", "opened", "serve", "served"]
 _log = structlog.get_logger(__name__)
 
 PERSISTER: Final = "persister"
+# Some thousand activities' worth of GetStock's answers, each good for a tenth of a second.
+_STOCK_BYTES: Final = 1 << 20
 SERVICES: Final = tuple(
     file.services_by_name[name].full_name
     for file in (
@@ -109,7 +111,7 @@ class App:
     flash_sales: FlashSaleServicer
     transactions: TransactionServicer
 
-    def add_to(self, server: grpc.aio.Server) -> health.aio.HealthServicer:
+    def add_to(self, server: grpc.aio.Server, healthy: health.aio.HealthServicer) -> None:
         """Adds every service, health and reflection to a server that has not started."""
         add_TemplateServiceServicer_to_server(self.templates, server)
         add_CouponServiceServicer_to_server(self.coupons, server)
@@ -117,10 +119,8 @@ class App:
         add_OrderServiceServicer_to_server(self.orders, server)
         add_FlashSaleServiceServicer_to_server(self.flash_sales, server)
         add_TransactionServiceServicer_to_server(self.transactions, server)
-        healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-        return healthy
 
 
 async def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
@@ -146,8 +146,8 @@ async def served(app: App) -> AsyncIterator[str]:
     """Serves the app while the block runs; the value is the address. At the end calls under way may finish."""
     settings = app.settings
     with metrics_page(settings.metrics.listen, LayerCollector(app.layers, app.l1)):
-        server = reference.make_server(settings.server, reuse_port=settings.server.workers > 1)
-        healthy = app.add_to(server)
+        server, healthy = _front_end(app)
+        app.add_to(server, healthy)
         address = open_port(server, settings.server)
         await server.start()
         if settings.jobs.enabled:
@@ -224,8 +224,8 @@ async def opened(
             sale=sale,
             fence=fence,
             clock=clock,
-            age_s=settings.flash_sale.stock_age_ms / 1000,
-            monotonic=time.monotonic,
+            l1=l1,
+            age_ms=settings.flash_sale.stock_age_ms,
         )
         closing.push_async_callback(stock.close)
         pending_wins = PendingWins(mysql=mysql, sale=sale, codes=codes)
@@ -289,6 +289,16 @@ async def opened(
         )
 
 
+def _front_end(app: App) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    settings = app.settings.server
+    reuse_port = settings.workers > 1
+    if settings.frontend == "reference":
+        return reference.make_server(settings, reuse_port=reuse_port), health.aio.HealthServicer()
+    server = native.make_server(settings, reuse_port=reuse_port)
+    answer_hot_methods(server, app.l1)
+    return server, server.answer_health()
+
+
 def _capacities(settings: CacheSettings) -> dict[str, int]:
     return {
         "template": settings.l1_template_bytes,
@@ -297,6 +307,7 @@ def _capacities(settings: CacheSettings) -> dict[str, int]:
         "activity_key": settings.l1_activity_bytes // 8,
         "user": settings.l1_user_bytes,
         "absence": settings.l1_absence_bytes,
+        STOCK_KIND: _STOCK_BYTES,
     }
 
 

@@ -60,7 +60,7 @@ def run_java(server: Server, report: Report) -> None:
     _run_cases(server, report, "grpc-java", (*java, *address), "--test_case=", (*_BOTH, *_ONLY_JAVA))
 
 
-def _run_cases(  # noqa: PLR0917
+def _run_cases(
     server: Server, report: Report, client: str, command: Sequence[str], option: str, cases: Sequence[str]
 ) -> None:
     failed: dict[str, str] = {}

@@ -144,7 +144,6 @@ def test_a_limit_holds_at_its_edges(name: str, low: int, high: int) -> None:
         ({"mysql.pool_min": 17}, "mysql: pool_min must not be above pool_max"),
         ({"orders.lock_ttl_default_s": 86_401}, "orders: lock_ttl_default_s must not be above lock_ttl_max_s"),
         ({"metrics.listen": "unix:/m.sock"}, "metrics.listen: must be HOST:PORT"),
-        ({"server.frontend": "native"}, "server: frontend: native is not part of this release; use reference"),
     ],
 )
 def test_values_that_cannot_be_used_are_refused(overrides: dict[str, object], says: str) -> None:

@@ -35,7 +35,7 @@ class LayerReads:
 class Service:
     """`couponry serve` on free loopback ports over a private stack."""
 
-    def __init__(self, stack: DevStack, state: Path) -> None:
+    def __init__(self, stack: DevStack, state: Path, *, frontend: str = "native") -> None:
         self._log = state / "log" / "service.log"
         self._pid_file = PidFile(state / "run" / "service.pid")
         self._state = state
@@ -45,6 +45,7 @@ class Service:
             **{name: value for name, value in os.environ.items() if not name.startswith("COUPONRY_")},
             **stack.environment(),
             "COUPONRY_SERVER__LISTEN": self.address,
+            "COUPONRY_SERVER__FRONTEND": frontend,
             "COUPONRY_METRICS__LISTEN": self._metrics,
             "COUPONRY_LOG__LEVEL": "warning",
         }

@@ -4,10 +4,10 @@ The value carries its time. After the activity is settled, MySQL answers.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Final
 
-from couponry.clock import Clock, from_ms, to_timestamp
+from couponry._core import L1
+from couponry.clock import Clock, from_ms, to_ms, to_timestamp
 from couponry.errors import NotFound, Unavailable
 from couponry.flash_sale.fence import Fence
 from couponry.flash_sale.messages import MAX_ACTIVITY_ID
@@ -18,31 +18,21 @@ from couponry.store.mysql import MySQL
 from couponry.v1 import flash_sale_pb2
 from couponry.validation import Violations
 
-__all__ = ["Stock"]
+__all__ = ["STOCK_KIND", "Stock"]
 
-# Activities whose stock was asked for lately; more push the oldest out.
-_REMEMBERED = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Seen:
-    answer: flash_sale_pb2.GetStockResponse
-    good_until: float
+STOCK_KIND: Final = "stock"
 
 
 class Stock:
-    """`age_s`: how old an answer may be; `monotonic` is the clock that it is measured with."""
+    """`age_ms`: how old an answer may be. Answers are kept in `l1`, where the front end finds them too."""
 
-    def __init__(
-        self, *, mysql: MySQL, sale: Sale, fence: Fence, clock: Clock, age_s: float, monotonic: Callable[[], float]
-    ) -> None:
+    def __init__(self, *, mysql: MySQL, sale: Sale, fence: Fence, clock: Clock, l1: L1, age_ms: int) -> None:
         self._mysql = mysql
         self._sale = sale
         self._fence = fence
         self._clock = clock
-        self._age_s = age_s
-        self._monotonic = monotonic
-        self._seen: dict[Place, _Seen] = {}
+        self._l1 = l1
+        self._age_ms = age_ms
         self._looking: dict[Place, asyncio.Task[flash_sale_pb2.GetStockResponse]] = {}
 
     async def get(self, request: flash_sale_pb2.GetStockRequest) -> flash_sale_pb2.GetStockResponse:
@@ -53,9 +43,9 @@ class Stock:
         if request.activity_id > MAX_ACTIVITY_ID:
             raise NotFound("no such activity")
         place = Place(request.activity_id)
-        seen = self._seen.get(place)
-        if seen is not None and self._monotonic() < seen.good_until:
-            return seen.answer
+        seen = self._l1.get(STOCK_KIND, str(request.activity_id), to_ms(self._clock()))
+        if seen is not None:
+            return flash_sale_pb2.GetStockResponse.FromString(seen)
         looking = self._looking.get(place)
         if looking is None:
             looking = asyncio.get_running_loop().create_task(self._look(place))
@@ -70,12 +60,9 @@ class Stock:
 
     async def _look(self, place: Place) -> flash_sale_pb2.GetStockResponse:
         # Measured from before the look: the value cannot be older than it says.
-        began = self._monotonic()
+        ends_ms = to_ms(self._clock()) + self._age_ms
         answer = await self._read(place)
-        self._seen.pop(place, None)
-        self._seen[place] = _Seen(answer, began + self._age_s)
-        if len(self._seen) > _REMEMBERED:
-            del self._seen[next(iter(self._seen))]
+        self._l1.put(STOCK_KIND, str(place.activity_id), answer.SerializeToString(), ends_ms)
         return answer
 
     async def _read(self, place: Place) -> flash_sale_pb2.GetStockResponse:

@@ -169,8 +169,9 @@ class NativeServer(grpc.aio.Server):
 
         `method` is `/package.Service/Method`. A request that holds nothing but the varint `key_field` (with `many`:
         nothing but that repeated field) is looked up by that number in decimal; the payload of the entry becomes
-        message field `item_field` of the response, once for each key. Any other request and any miss goes to the
-        method's handler. Hot methods do not pass interceptors: a server that has any answers none of them here.
+        message field `item_field` of the response, once for each key; with an `item_field` of 0 it is the response. Any
+        other request and any miss goes to the method's handler. Hot methods do not pass interceptors: a server that
+        has any answers none of them here.
         """
         self._hot[method] = _FromL1(l1, kind, key_field, item_field, many)
 

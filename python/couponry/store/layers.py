@@ -10,9 +10,9 @@ Misses of one loop tick go out together: one MGET for all of them, then one load
 import asyncio
 import random
 import struct
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -60,7 +60,10 @@ class LayerLives:
 
 @dataclass(slots=True)
 class LayerStats:
-    """Keys of one kind answered by each layer since the start, and calls of the loader."""
+    """Keys of one kind answered by each layer since the start, and calls of the loader.
+
+    The front end reads L1 too, so what L1 answered is L1's own count.
+    """
 
     l1: int = 0
     l2: int = 0
@@ -87,6 +90,7 @@ class Layers:
         self._lives = lives
         self._loaders: dict[str, Loader] = {}
         self._stats: dict[str, LayerStats] = {}
+        self._absent: Counter[str] = Counter()
         self._flights: dict[_Key, _Flight] = {}
         self._queued: list[_Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -101,17 +105,17 @@ class Layers:
 
     def stats(self) -> dict[str, LayerStats]:
         """By kind, as of now."""
-        return dict(self._stats)
+        held = self._l1.stats()
+        return {kind: replace(stats, l1=held[kind]["hits"] + self._absent[kind]) for kind, stats in self._stats.items()}
 
     async def get(self, kind: str, key: str) -> bytes | None:
         """The payload, or None where the row does not exist. Raises Unavailable where no layer can answer."""
         now_ms = to_ms(self._clock())
         payload = self._l1.get(kind, key, now_ms)
         if payload is not None:
-            self._stats[kind].l1 += 1
             return payload
         if self._l1.get(_ABSENCE, f"{kind}:{key}", now_ms) is not None:
-            self._stats[kind].l1 += 1
+            self._absent[kind] += 1
             return None
         return await asyncio.shield(self._flight((kind, key)).answer)
 

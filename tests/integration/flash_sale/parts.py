@@ -1,10 +1,10 @@
 """The parts of flash sales, put together over the stores that an instance has, without the rest of a service."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
+from couponry._core import L1
 from couponry.clock import Clock
 from couponry.config import FlashSaleSettings
 from couponry.coupons.codes import Codes
@@ -21,7 +21,7 @@ from couponry.flash_sale.records import Records
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
-from couponry.flash_sale.stock import Stock
+from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
 from couponry.flash_sale.wire import Place
 from couponry.store.layers import Layers
@@ -62,7 +62,6 @@ class FlashSale:
         clock: Clock,
         settings: FlashSaleSettings,
         on_win: Callable[[Place], None],
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> Self:
         """`redis` is the sale's; `on_win` nudges the persister. Teaches `layers` to read activities."""
         register_loaders(layers=layers, mysql=mysql, clock=clock)
@@ -109,8 +108,8 @@ class FlashSale:
                 sale=sale,
                 fence=fence,
                 clock=clock,
-                age_s=settings.stock_age_ms / 1000,
-                monotonic=monotonic,
+                l1=L1({STOCK_KIND: 1 << 20}),
+                age_ms=settings.stock_age_ms,
             ),
             upkeep=Upkeep(
                 mysql=mysql,

@@ -1,13 +1,15 @@
 """Stock and records: what is shown is at most a tenth of a second old, and a winner is always found."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from couponry._core import L1
 from couponry.config import Settings
 from couponry.errors import InvalidArgument, NotFound, Unavailable
 from couponry.flash_sale.audit import Equation
-from couponry.flash_sale.stock import Stock
+from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.wire import Place
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
@@ -21,22 +23,22 @@ WON, PENDING = pb.RECORD_STATE_WON, pb.RECORD_STATE_PENDING
 
 async def test_the_stock_is_read_again_when_it_is_a_tenth_of_a_second_old(shop: Instance) -> None:
     activity_id = (await shop.create(stock=5)).activity_id
-    now = [100.0]
+    now = [datetime(2026, 6, 15, tzinfo=UTC)]
     stock = Stock(
         mysql=shop.mysql,
         sale=shop.parts.sale,
         fence=shop.parts.fence,
-        clock=lambda: pytest.fail("Redis tells the time"),
-        age_s=0.1,
-        monotonic=lambda: now[0],
+        clock=lambda: now[0],
+        l1=L1({STOCK_KIND: 1 << 20}),
+        age_ms=100,
     )
     request = pb.GetStockRequest(activity_id=activity_id)
     first = await stock.get(request)
     assert (first.left, first.total, first.sold) == (5, 5, 0)
     await shop.win(activity_id, "ann", "r")
-    now[0] += 0.099
+    now[0] += timedelta(milliseconds=99)
     assert await stock.get(request) == first
-    now[0] += 0.002
+    now[0] += timedelta(milliseconds=1)
     second = await stock.get(request)
     assert (second.left, second.total, second.sold) == (4, 5, 1)
     assert second.as_of.ToNanoseconds() >= first.as_of.ToNanoseconds()

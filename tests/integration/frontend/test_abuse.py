@@ -206,7 +206,7 @@ async def test_more_streams_than_allowed_are_refused(serve_native: Serve) -> Non
 
 async def test_connections_cut_anywhere_leave_nothing(serve_native: Serve) -> None:
     """2,000 of them; the whole of it is in docs/frontend.md."""
-    pieces = random.Random(5)  # noqa: S311 - repeats
+    pieces = random.Random(5)
     script = PREFACE + frame(SETTINGS, 0, 0) + frame(SETTINGS, ACK, 0)
     script += request(1, BLOCK, message(b"wait x")) + request(3, STREAM_BLOCK, message(b"1000000 50"))
     script += request(5, BLOCK, message(b"hi")) + frame(HEADERS, END_HEADERS, 7, BLOCK)

@@ -12,9 +12,21 @@ from couponry.config import Settings
 from couponry.v1 import template_pb2
 
 
+@pytest.fixture(params=["native", "reference"])
+def frontend(request: pytest.FixtureRequest) -> str:
+    """Whatever speaks gRPC behaves alike on both front ends."""
+    return str(request.param)
+
+
 @pytest.fixture
-async def app(settings: Settings) -> AsyncIterator[App]:
-    async with opened(settings) as app:
+def served_settings(settings: Settings, frontend: str) -> Settings:
+    """Settings that name the front end."""
+    return settings.model_copy(update={"server": settings.server.model_copy(update={"frontend": frontend})})
+
+
+@pytest.fixture
+async def app(served_settings: Settings) -> AsyncIterator[App]:
+    async with opened(served_settings) as app:
         yield app
 
 

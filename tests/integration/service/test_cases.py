@@ -26,9 +26,10 @@ PAUSED = flash_sale_pb2.PARTICIPATE_STATUS_PAUSED
 
 
 @pytest.fixture
-async def idle(settings: Settings) -> AsyncIterator[App]:
+async def idle(served_settings: Settings) -> AsyncIterator[App]:
     """A service whose background jobs do not run: the persister runs when the test says so."""
-    without_jobs = settings.model_copy(update={"jobs": settings.jobs.model_copy(update={"enabled": False})})
+    jobs = served_settings.jobs.model_copy(update={"enabled": False})
+    without_jobs = served_settings.model_copy(update={"jobs": jobs})
     async with opened(without_jobs) as app:
         yield app
 

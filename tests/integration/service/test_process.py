@@ -39,8 +39,8 @@ def private(tmp_path: Path, repository: Path) -> Iterator[DevStack]:
 
 
 @pytest.fixture
-def service(private: DevStack, tmp_path: Path) -> Iterator[Service]:
-    with Service(private, tmp_path) as service:
+def service(private: DevStack, tmp_path: Path, frontend: str) -> Iterator[Service]:
+    with Service(private, tmp_path, frontend=frontend) as service:
         yield service
 
 

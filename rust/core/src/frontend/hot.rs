@@ -13,9 +13,10 @@ use pyo3::prelude::*;
 use crate::cache::L1;
 
 /// Most items of one answer; a request for more is the handler's to refuse.
-const MOST_ITEMS: usize = 1000;
+const MOST_ITEMS: usize = 200;
 
-/// Answers by id from L1: the request holds nothing but an id (or ids), the answer is the stored message as a field.
+/// Answers by id from L1: the request holds nothing but an id (or ids), the answer is the stored message as a field, or
+/// with an `item_field` of 0 the stored message itself.
 /// Every other request, and every miss, is the handler's.
 pub struct L1Hot {
     l1: Py<L1>,
@@ -53,7 +54,11 @@ impl Hot for L1Hot {
         let size: usize = items.iter().map(|item| item.len() + 12).sum();
         let mut message = Vec::with_capacity(size);
         for item in items {
-            protobuf::put_field(&mut message, self.item_field, &item);
+            if self.item_field == 0 {
+                message.extend_from_slice(&item);
+            } else {
+                protobuf::put_field(&mut message, self.item_field, &item);
+            }
         }
         Answer::Frame(framing::frame(false, &message))
     }
