@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from couponry._core import L1
+from couponry._core import L1, Call
 from couponry.frontend.native import NativeServer, tls_credentials
 from couponry.v1 import template_pb2, template_pb2_grpc
 
@@ -353,6 +353,29 @@ async def test_hot_methods_are_answered_from_l1_and_their_misses_by_python() -> 
         assert (await ask(stub.BatchGetTemplates, batch(template_ids=[8, 9])))[1]
         l1.invalidate("template", "7")
         assert (await ask(stub.GetTemplate, get(template_id=7)))[1]
+
+
+async def test_a_method_is_answered_in_batches_without_a_task_each() -> None:
+    server = NativeServer()
+    port = server.add_insecure_port("127.0.0.1:0")
+    sizes: list[int] = []
+
+    def answer(calls: list[Call]) -> None:
+        sizes.append(len(calls))
+        for call in calls:
+            asyncio.get_running_loop().call_soon(call.finish, 0, "", None, call.request())
+
+    server.answer_in_batches(UNARY, answer)
+    async with started(server), connected(port) as raw:
+        await raw.send(*(request(stream, BLOCK, message(b"%d" % stream)) for stream in range(1, 201, 2)))
+        for _ in range(100):
+            await raw.until(HEADERS, flags=END_STREAM)
+        assert {got.stream: got.payload for got in raw.frames if got.kind == DATA} == {
+            stream: message(b"%d" % stream) for stream in range(1, 201, 2)
+        }
+        assert sum(sizes) == 100
+        assert len(sizes) < 50
+        assert server._tasks == set()
 
 
 async def test_a_server_with_interceptors_answers_no_method_without_them() -> None:
