@@ -41,7 +41,6 @@ const DISCARD_CAP: usize = 2 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the owner must act on.
-#[expect(clippy::large_enum_variant, reason = "an event lives in one short list and is then taken apart")]
 pub enum Event {
     Opened(Opened),
     /// A reader that was told to wait can read.
