@@ -113,9 +113,6 @@ class Engine:
     def stop(self) -> None:
         """Ends every call and connection."""
 
-    def stop_idle(self) -> None:
-        """Ends the connections that have no call."""
-
     @property
     def connections(self) -> int:
         """Connections that are open."""
@@ -134,7 +131,7 @@ class Protocol(asyncio.Protocol):
     def end(self) -> None: ...
     def pause_writing(self) -> None: ...
     def resume_writing(self) -> None: ...
-    def connection_lost(self, error: BaseException | None) -> None: ...
+    def connection_lost(self, _error: BaseException | None) -> None: ...
 
 @final
 class Call:
@@ -143,10 +140,6 @@ class Call:
     @property
     def path(self) -> str:
         """`/package.Service/Method`."""
-
-    @property
-    def authority(self) -> str:
-        """What the client called the server."""
 
     @property
     def route(self) -> int | None:
@@ -159,10 +152,6 @@ class Call:
     @property
     def request_compressed(self) -> bool:
         """Whether the message that was read last came compressed."""
-
-    @property
-    def active(self) -> bool:
-        """Whether the call has not ended."""
 
     @property
     def cancelled(self) -> bool:

@@ -51,6 +51,7 @@ class Scenario:
     deadline: float
     attack: Callable[[Server, float], None]
     growth: int = _MOST_GROWTH
+    options: tuple[str, ...] = ()
 
 
 # Floods: what fits in a batch is sent as often as the server takes it.
@@ -244,6 +245,25 @@ def _half_frame(server: Server, deadline: float) -> None:
     _linger(offender, time.monotonic() + deadline)
 
 
+def _half_close(server: Server, deadline: float) -> None:
+    """A peer that sends no more, in the middle of a call; it still gets its answer."""
+    offender = Offender(server)
+    offender.hello()
+    body = b"the answer to a peer that has hung up halfway"
+    offender.send(offender.call(1) + frame_of_body(body)(1))
+    offender.half_close()
+    _linger(offender, time.monotonic() + deadline)
+    assert message(body) in offender.received, "the reply was lost"
+
+
+def _unanswered_pings(server: Server, deadline: float) -> None:
+    """A peer that is gone without a word, in the middle of a call."""
+    offender = Offender(server, reads=False)
+    offender.hello()
+    offender.send(offender.call(1, "Hang") + frame_of_body(b"")(1))
+    _linger(offender, time.monotonic() + deadline)
+
+
 def _zero_windows(server: Server, deadline: float) -> None:
     """A thousand answers that may not be sent."""
     offender = Offender(server)
@@ -304,6 +324,8 @@ _SCENARIOS = (
     Scenario("flood of unknown frames", 15, _flood(_unknown_frames, reads=True)),
     Scenario("rapid reset, batched", 15, _rapid_reset(1000, 0.0)),
     Scenario("rapid reset, paced", 20, _rapid_reset(10, 0.01)),
+    Scenario("half-closed in a call", 5, _half_close),
+    Scenario("half-open: pings unanswered", 10, _unanswered_pings, options=("--keepalive-ms", "1000")),
     Scenario("no preface", 20, _silent),
     Scenario("slow preface", 20, _slow_preface),
     Scenario("1,500 connections without a preface", 30, _many_silent, growth=1500 * _IDLE_CONNECTION),
@@ -347,8 +369,15 @@ def _watched(server: Server, channel: grpc.Channel) -> Iterator[Watch]:
         thread.join()
 
 
+def _attack(scenario: Scenario, server: Server, wrong: list[AssertionError]) -> None:
+    try:
+        scenario.attack(server, scenario.deadline)
+    except AssertionError as error:
+        wrong.append(error)
+
+
 def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
-    with running(frontend) as server, grpc.insecure_channel(server.address) as channel:
+    with running(frontend, *scenario.options) as server, grpc.insecure_channel(server.address) as channel:
         echo: Call = channel.unary_unary(f"/{BARE_SERVICE}/Echo")
         state: Call = channel.unary_unary(f"/{BARE_SERVICE}/State")
         for _ in range(500):
@@ -357,7 +386,8 @@ def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
         begin = time.monotonic()
         gone: float | None = None
         with _watched(server, channel) as watch:
-            attack = threading.Thread(target=scenario.attack, args=(server, scenario.deadline))
+            wrong: list[AssertionError] = []
+            attack = threading.Thread(target=_attack, args=(scenario, server, wrong))
             attack.start()
             connected = False
             while time.monotonic() - begin < scenario.deadline + 1:
@@ -373,7 +403,7 @@ def _run(frontend: str, scenario: Scenario) -> tuple[str, str, bool]:
             attack.join()
         growth = watch.rss - rss
         after = json.loads(state(b"", timeout=5)) if server.alive() else {"hanging": -1, "tasks": -1}
-        problems = []
+        problems = [f"WRONG: {error}" for error in wrong]
         if gone is None or gone > scenario.deadline:
             problems.append("NOT CUT OFF")
         if growth > scenario.growth:

@@ -55,17 +55,24 @@ class Server:
 
 
 @contextlib.contextmanager
-def running(frontend: str, *, module: str = "tests.conformance.server", log: Path | None = None) -> Iterator[Server]:
+def running(
+    frontend: str, *options: str, module: str = "tests.conformance.server", log: Path | None = None
+) -> Iterator[Server]:
     """A server of `module` (by default with the conformance servicers), stopped by SIGTERM at the end."""
     with tempfile.TemporaryDirectory(prefix="conformance-") as folder, contextlib.ExitStack() as stack:
         make_certificate(Path(folder))
         errors = stack.enter_context(log.open("wb")) if log else subprocess.DEVNULL
         unix = Path(folder, "server.sock")
         command = (sys.executable, "-m", module, "--frontend", frontend)
-        options = ("--unix", str(unix), "--tls", folder)
+        listening = ("--unix", str(unix), "--tls", folder)
         environment = os.environ | {"PYTHONPATH": _python_path()}
         process = subprocess.Popen(
-            (*command, *options), cwd=_REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=errors, text=True
+            (*command, *listening, *options),
+            cwd=_REPOSITORY,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
         )
         assert process.stdout is not None
         try:

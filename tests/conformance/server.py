@@ -28,17 +28,20 @@ from tests.conformance import servicers
 __all__ = ["main", "make_server"]
 
 
-def make_server(frontend: str) -> grpc.aio.Server:
+def make_server(frontend: str, keepalive_ms: int | None = None) -> grpc.aio.Server:
     settings = ServerSettings()
     if frontend == "reference":
         return reference.make_server(settings, reuse_port=False)
     from couponry.frontend import native  # noqa: PLC0415 (the reference runs without the extension)
 
+    if keepalive_ms is not None:
+        times = (("grpc.keepalive_time_ms", keepalive_ms), ("grpc.keepalive_timeout_ms", keepalive_ms))
+        return native.NativeServer(options=times)
     return native.make_server(settings, reuse_port=False)
 
 
 async def serve(arguments: argparse.Namespace, add: Callable[[grpc.aio.Server], None]) -> None:
-    server = make_server(arguments.frontend)
+    server = make_server(arguments.frontend, arguments.keepalive_ms)
     add(server)
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
@@ -76,6 +79,7 @@ def main(add: Callable[[grpc.aio.Server], None] = servicers.add_all) -> int:
     parser.add_argument("--frontend", choices=("native", "reference"), default="native")
     parser.add_argument("--unix", help="also listen on this socket")
     parser.add_argument("--tls", help="also listen with TLS: a folder with key.pem and cert.pem")
+    parser.add_argument("--keepalive-ms", type=int, help="ping a silent peer of the native front end this often")
     parser.add_argument("--grace", type=float, default=5.0)
     logging.setup(LogSettings(format="json"))
     uvloop.run(serve(parser.parse_args(), add))

@@ -119,6 +119,7 @@ class NativeServer(grpc.aio.Server):
         self._max_calls = maximum_concurrent_rpcs
         self._encoding = 0 if compression is None else int(compression)
         self._hot: dict[str, _FromL1 | HealthServicer] = {}
+        self._batched: dict[str, Callable[[list[Call]], None]] = {}
         self._ports: list[Port] = []
         self._listeners: list[asyncio.Server] = []
         self._methods: list[Method] = []
@@ -174,6 +175,13 @@ class NativeServer(grpc.aio.Server):
         has any answers none of them here.
         """
         self._hot[method] = _FromL1(l1, kind, key_field, item_field, many)
+
+    def answer_in_batches(self, method: str, answer: Callable[[list[Call]], None]) -> None:
+        """Hands the calls of a unary method to `answer` as one list for each turn of a connection, with no task and no
+        context each. `call.request()` is the request's bytes; `call.finish(code, details, trailers, message)` ends a
+        call and may come at any later time. As with other hot methods, a server with interceptors does not do this.
+        """
+        self._batched[method] = answer
 
     def answer_health(self) -> HealthServicer:
         """A health servicer to add and to set, whose Check is answered inside the extension."""
@@ -276,7 +284,11 @@ class NativeServer(grpc.aio.Server):
         self._methods = [method_of(handler, self._pool) for handler in handlers.values()]
         routes = [(path, not method.request_streaming) for path, method in zip(handlers, self._methods, strict=True)]
         engine.set_routes(routes, bool(self._generic or self._interceptors))
+        for path in self._batched:
+            if path not in handlers or self._methods[list(handlers).index(path)].request_streaming:
+                raise KeyError(f"{path} is not a registered method with a unary request")
         if self._interceptors:
+            self._batched.clear()
             return
         for path, hot in self._hot.items():
             if isinstance(hot, HealthServicer):
@@ -291,6 +303,8 @@ class NativeServer(grpc.aio.Server):
         loop = self._loop
         assert loop is not None  # noqa: S101 - set before the first connection
         tasks = self._tasks
+        if self._batched:
+            calls = self._dispatch_batches(calls)
         for call in calls:
             if self._max_calls is not None and len(tasks) >= self._max_calls:
                 call.finish(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "Concurrent RPC limit exceeded!", None)
@@ -302,6 +316,16 @@ class NativeServer(grpc.aio.Server):
             call.set_task(task)
             tasks.add(task)
             task.add_done_callback(tasks.discard)
+
+    def _dispatch_batches(self, calls: list[Call]) -> list[Call]:
+        """Hands on the calls of methods that are answered in batches; the others."""
+        others: list[Call] = []
+        batches: dict[str, list[Call]] = {}
+        for call in calls:
+            (batches.setdefault(call.path, []) if call.path in self._batched else others).append(call)
+        for path, batch in batches.items():
+            self._batched[path](batch)
+        return others
 
     async def _find(self, call: Call, context: Context) -> Method | None:
         details = _CallDetails(call.path, context.invocation_metadata())

@@ -13,6 +13,7 @@ from pathlib import Path
 __all__ = ["Port", "TlsCredentials", "bind", "tls_credentials"]
 
 _BACKLOG = 4096
+_LAST_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,8 @@ def _bind_tcp(address: str, *, reuse_port: bool, tls: TlsCredentials | None) -> 
     if not found or (":" in host and not host.startswith("[")):
         host, digits = address, "0"
     number = int(digits)
+    if not 0 <= number <= _LAST_PORT:
+        raise ValueError(f"{number} is not a port")
     host = host.removeprefix("[").removesuffix("]")
     found_addresses = socket.getaddrinfo(host or None, number, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     port = Port(number, [], tls)

@@ -30,6 +30,9 @@ use crate::{
     wake::{Wakes, call_waker},
 };
 
+mod streams;
+mod timers;
+
 /// Input that waits for h2, from which on the socket is read no further.
 const INPUT_CAP: usize = 256 * 1024;
 /// What is read from a peer after it was told to go away.
@@ -38,7 +41,6 @@ const DISCARD_CAP: usize = 2 << 20;
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the owner must act on.
-#[expect(clippy::large_enum_variant, reason = "an event lives in one short list and is then taken apart")]
 pub enum Event {
     Opened(Opened),
     /// A reader that was told to wait can read.
@@ -309,26 +311,6 @@ impl Connection {
         self.due = None;
     }
 
-    /// Does what time asks for: deadlines, stalls, keepalive, idle and old connections.
-    pub fn expire(&mut self, now: Instant, events: &mut Vec<Event>) {
-        if self.due.is_none_or(|due| now < due) {
-            return;
-        }
-        self.due = None;
-        if let Some(since) = self.closing_since {
-            if self.past(since, CLOSE_TIMEOUT, now) {
-                self.shutdown = Some(Shutdown::Abort);
-            }
-            return;
-        }
-        if self.is_stuck(now) {
-            return self.abort(now, events);
-        }
-        self.expire_calls(now, events);
-        self.expire_life(now, events);
-        self.keep_alive(now, events);
-    }
-
     /// The next message of a call's request.
     pub fn read(&mut self, key: Key) -> Reading {
         let max = self.config.max_receive_message;
@@ -429,169 +411,20 @@ impl Connection {
         true
     }
 
-    /// Whether a call is still its handler's.
-    pub fn is_running(&self, key: Key) -> bool {
-        self.calls
-            .get(key.slot)
-            .is_some_and(|(call, _)| call.number == key.number && matches!(call.stage, Stage::Running))
-    }
-
     fn get(&mut self, key: Key) -> Option<&mut (Call, Waker)> {
         self.calls
             .get_mut(key.slot)
             .filter(|(call, _)| call.number == key.number && !call.dead && matches!(call.stage, Stage::Running))
     }
 
-    fn poll_http(&mut self, context: &mut Context<'_>, now: Instant, events: &mut Vec<Event>) {
-        if let Http::Handshake(handshake) = &mut self.http {
-            match Pin::new(handshake.as_mut()).poll(context) {
-                Poll::Ready(Ok(mut http)) => {
-                    self.pings = http.ping_pong();
-                    self.http = Http::Open(Box::new(http));
-                    self.remind_of_life(now);
-                }
-                Poll::Ready(Err(_)) => return self.close(Shutdown::Linger, now, events),
-                Poll::Pending => return,
-            }
-        }
-        while let Http::Open(http) = &mut self.http {
-            match http.poll_accept(context) {
-                Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond, context, now, events),
-                Poll::Ready(Some(Err(_)) | None) => self.close(Shutdown::Linger, now, events),
-                Poll::Pending => break,
-            }
-        }
-        if let Some(pings) = &mut self.pings
-            && self.ping_sent.is_some()
-            && pings.poll_pong(context).is_ready()
-        {
-            self.ping_sent = None;
-        }
-    }
-
-    fn accept(
-        &mut self,
-        request: Request<RecvStream>,
-        respond: SendResponse<Bytes>,
-        context: &mut Context<'_>,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
-        let (parts, recv) = request.into_parts();
-        self.last_stream = respond.stream_id().as_u32();
-        self.next_number += 1;
-        let mut call = Call::new(self.next_number, recv, respond, now);
-        let head = match request::check(parts, now) {
-            Ok(head) => head,
-            Err(refused) => {
-                let response = response::refused(&refused);
-                if call.discard(context) {
-                    call.respond(response);
-                } else {
-                    call.stage = Stage::Refused(Box::new(response));
-                    self.remind(now + self.config.stall_timeout);
-                    let slot = self.insert(call);
-                    self.wakes.push_call(slot);
-                }
-                if let Err(abuse) = self.guard.refused(now) {
-                    self.cut_off(abuse, now, events);
-                }
-                return;
-            }
-        };
-        call.set_head(&head);
-        if head.deadline.is_some_and(|deadline| deadline <= now) {
-            return call.refuse(&Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded"), context, now);
-        }
-        let routes = Arc::clone(&self.routes);
-        let Some(route) = routes.get(&head.path) else {
-            if routes.open_ended {
-                return self.open(call, head, None, None, now, events);
-            }
-            return call.refuse(&Refusal::new(Code::Unimplemented, "Method not found!"), context, now);
-        };
-        if !route.unary_request {
-            return self.open(call, head, Some(route.id), None, now, events);
-        }
-        match call.collect(context, self.config.max_receive_message) {
-            Poll::Ready(collected) => self.collected(call, head, collected, context, now, events),
-            Poll::Pending => {
-                call.stage = Stage::Collecting(Box::new(head));
-                self.remind(now + self.config.stall_timeout);
-                let slot = self.insert(call);
-                self.wakes.push_call(slot);
-            }
-        }
-    }
-
-    /// A unary request is complete: answered here, or handed on.
-    fn collected(
-        &mut self,
-        mut call: Call,
-        head: Head,
-        collected: Result<Message, Stop>,
-        context: &mut Context<'_>,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
-        let request = match collected {
-            Ok(request) => request,
-            Err(Stop::Refused(refusal)) => return call.refuse(&refusal, context, now),
-            Err(Stop::Gone) => return,
-        };
-        let routes = Arc::clone(&self.routes);
-        let route = routes.get(&head.path);
-        let answer = match route.and_then(|route| route.hot.as_ref()) {
-            Some(hot) => hot.answer(&request.payload),
-            None => Answer::Miss,
-        };
-        match answer {
-            Answer::Miss => return self.open(call, head, route.map(|route| route.id), Some(request), now, events),
-            Answer::Refusal(refusal) => call.refuse(&refusal, context, now),
-            Answer::Frame(frame) => {
-                call.push_frame(frame);
-                let mut pumped = call.push_end(response::trailers(None, Code::Ok, ""));
-                if pumped == Pumped::Waits {
-                    pumped = call.pump(context, now);
-                }
-                if pumped == Pumped::Waits {
-                    call.stage = Stage::Flushing;
-                    self.remind(now + self.config.stall_timeout);
-                    let slot = self.insert(call);
-                    self.wakes.push_call(slot);
-                }
-            }
-        }
-        self.guard.replied();
-    }
-
-    fn open(
-        &mut self,
-        call: Call,
-        head: Head,
-        route: Option<usize>,
-        request: Option<Message>,
-        now: Instant,
-        events: &mut Vec<Event>,
-    ) {
-        let number = call.number;
-        if let Some(deadline) = call.deadline {
-            self.remind(deadline.max(now));
-        }
-        let slot = self.insert(call);
-        // The first poll leaves a waker with the stream, so that a reset is noticed.
-        self.wakes.push_call(slot);
-        events.push(Event::Opened(Opened { key: Key { slot, number }, head, route, request }));
-    }
-
-    fn insert(&mut self, call: Call) -> usize {
+    pub(super) fn insert(&mut self, call: Call) -> usize {
         let entry = self.calls.vacant_entry();
         let slot = entry.key();
         entry.insert((call, call_waker(slot, &self.wakes)));
         slot
     }
 
-    fn remove(&mut self, slot: usize, now: Instant) -> Option<Call> {
+    pub(super) fn remove(&mut self, slot: usize, now: Instant) -> Option<Call> {
         let removed = self.calls.try_remove(slot).map(|(call, _)| call);
         if self.calls.is_empty() {
             self.idle_since = now;
@@ -605,76 +438,8 @@ impl Connection {
         removed
     }
 
-    fn poll_call(&mut self, slot: usize, now: Instant, events: &mut Vec<Event>) {
-        let Some((call, waker)) = self.calls.get_mut(slot) else {
-            return;
-        };
-        let waker = waker.clone();
-        let mut context = Context::from_waker(&waker);
-        let key = Key { slot, number: call.number };
-        if call.is_reset(&mut context) {
-            if matches!(call.stage, Stage::Running) {
-                events.push(Event::Cancelled(key));
-            }
-            self.remove(slot, now);
-            return;
-        }
-        if matches!(call.stage, Stage::Refused(_)) {
-            if call.discard(&mut context) || self.peer_ended {
-                self.answer_refused(slot, now);
-            }
-            return;
-        }
-        if let Stage::Collecting(_) = call.stage {
-            match call.collect(&mut context, self.config.max_receive_message) {
-                Poll::Ready(collected) => {
-                    if let Some(mut call) = self.remove(slot, now)
-                        && let Stage::Collecting(head) = std::mem::replace(&mut call.stage, Stage::Running)
-                    {
-                        self.collected(call, *head, collected, &mut context, now, events);
-                    }
-                }
-                Poll::Pending if self.peer_ended => {
-                    self.remove(slot, now);
-                }
-                Poll::Pending => call.progress = now,
-            }
-            return;
-        }
-        if call.reader_waits {
-            call.reader_waits = false;
-            events.push(Event::Readable(key));
-        }
-        if self.paused_since.is_some() {
-            return;
-        }
-        match call.pump(&mut context, now) {
-            Pumped::Waits => {}
-            Pumped::Sent | Pumped::Gone if matches!(call.stage, Stage::Flushing) => {
-                self.remove(slot, now);
-            }
-            Pumped::Sent => {
-                if std::mem::take(&mut call.writer_waits) {
-                    events.push(Event::Writable(key));
-                }
-            }
-            Pumped::Gone => {
-                events.push(Event::Cancelled(key));
-                self.remove(slot, now);
-            }
-        }
-    }
-
-    fn answer_refused(&mut self, slot: usize, now: Instant) {
-        if let Some(mut call) = self.remove(slot, now)
-            && let Stage::Refused(response) = std::mem::replace(&mut call.stage, Stage::Flushing)
-        {
-            call.respond(*response);
-        }
-    }
-
     /// Ends the connection with a GOAWAY of its own, since h2 says nothing in its debug data.
-    fn cut_off(&mut self, Abuse(why): Abuse, now: Instant, events: &mut Vec<Event>) {
+    pub(super) fn cut_off(&mut self, Abuse(why): Abuse, now: Instant, events: &mut Vec<Event>) {
         // The first turn has written the settings, so a GOAWAY may follow even before the peer's preface was read.
         if !matches!(self.http, Http::Gone) && self.pipe.is_between_frames() {
             let mut frame = Vec::with_capacity(17 + why.len());
@@ -688,7 +453,7 @@ impl Connection {
         self.close(Shutdown::Linger, now, events);
     }
 
-    fn close(&mut self, how: Shutdown, now: Instant, events: &mut Vec<Event>) {
+    pub(super) fn close(&mut self, how: Shutdown, now: Instant, events: &mut Vec<Event>) {
         for (slot, (call, _)) in &self.calls {
             if matches!(call.stage, Stage::Running) {
                 events.push(Event::Cancelled(Key { slot, number: call.number }));
@@ -705,149 +470,14 @@ impl Connection {
         }
     }
 
-    fn abort(&mut self, now: Instant, events: &mut Vec<Event>) {
+    pub(super) fn abort(&mut self, now: Instant, events: &mut Vec<Event>) {
         self.close(Shutdown::Abort, now, events);
         self.shutdown = Some(Shutdown::Abort);
     }
 
-    fn remind(&mut self, at: Instant) {
+    pub(super) fn remind(&mut self, at: Instant) {
         if self.due.is_none_or(|due| at < due) {
             self.due = Some(at);
-        }
-    }
-
-    /// Whether `since + limit` has passed; if not, a reminder is left.
-    fn past(&mut self, since: Instant, limit: Duration, now: Instant) -> bool {
-        let end = since + limit;
-        if end > now {
-            self.remind(end);
-        }
-        end <= now
-    }
-
-    /// A slow preface, an unfinished frame, a socket that takes nothing, a drain that the peer does not answer.
-    fn is_stuck(&mut self, now: Instant) -> bool {
-        let stall = self.config.stall_timeout;
-        let preface = self.config.preface_timeout;
-        let mut stuck = !self.guard.has_begun() && self.past(self.opened, preface, now);
-        for since in [self.inside_since, self.paused_since].into_iter().flatten() {
-            stuck |= self.past(since, stall, now);
-        }
-        if let Some(since) = self.draining_since
-            && self.calls.is_empty()
-        {
-            stuck |= self.past(since.max(self.idle_since), stall, now);
-        }
-        stuck
-    }
-
-    fn expire_calls(&mut self, now: Instant, events: &mut Vec<Event>) {
-        let stall = self.config.stall_timeout;
-        let mut next: Option<Instant> = None;
-        let mut over = Vec::new();
-        for (slot, (call, _)) in &self.calls {
-            let stalls = match call.stage {
-                Stage::Running => None,
-                Stage::Collecting(_) | Stage::Refused(_) | Stage::Flushing => Some(call.progress + stall),
-            };
-            let Some(end) = call.deadline.into_iter().chain(stalls).min() else {
-                continue;
-            };
-            if end <= now {
-                over.push(slot);
-            } else {
-                next = Some(next.map_or(end, |next| next.min(end)));
-            }
-        }
-        if let Some(next) = next {
-            self.remind(next);
-        }
-        let refusal = Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded");
-        let mut stalled = false;
-        for slot in over {
-            let Some((call, waker)) = self.calls.get_mut(slot) else {
-                continue;
-            };
-            if matches!(call.stage, Stage::Refused(_)) {
-                self.answer_refused(slot, now);
-                continue;
-            }
-            let waker = waker.clone();
-            let mut context = Context::from_waker(&waker);
-            if matches!(call.stage, Stage::Running) {
-                events.push(Event::Cancelled(Key { slot, number: call.number }));
-            }
-            if call.deadline.is_some_and(|deadline| deadline <= now) && !matches!(call.stage, Stage::Flushing) {
-                call.refuse(&refusal, &mut context, now);
-            } else {
-                stalled |= matches!(call.stage, Stage::Flushing);
-                call.reset(Reason::CANCEL);
-            }
-            self.remove(slot, now);
-        }
-        if stalled && self.calls.is_empty() {
-            // Nothing else moved either: the peer holds the connection and does not use it.
-            self.cut_off(Abuse("stalled"), now, events);
-        }
-    }
-
-    fn expire_life(&mut self, now: Instant, events: &mut Vec<Event>) {
-        if let Some(since) = self.draining_since {
-            if let Some(grace) = self.config.max_age_grace
-                && self.max_age.is_some()
-                && self.past(since, grace, now)
-            {
-                self.stop(now, events);
-            }
-            return;
-        }
-        let opened = self.opened;
-        if let Some(age) = self.max_age
-            && self.past(opened, age, now)
-        {
-            return self.drain(now);
-        }
-        if let Some(idle) = self.config.max_idle
-            && self.calls.is_empty()
-        {
-            let since = self.idle_since;
-            if self.past(since, idle, now) {
-                self.drain(now);
-            }
-        }
-    }
-
-    fn keep_alive(&mut self, now: Instant, events: &mut Vec<Event>) {
-        let Some(keepalive) = self.config.keepalive else {
-            return;
-        };
-        let (last_read, timeout) = (self.last_read, self.config.keepalive_timeout);
-        if let Some(sent) = self.ping_sent {
-            if last_read > sent {
-                self.ping_sent = None;
-            } else if self.past(sent, timeout, now) {
-                self.abort(now, events);
-                return;
-            }
-        }
-        let wanted = self.config.keepalive_without_calls || !self.calls.is_empty();
-        if wanted
-            && self.ping_sent.is_none()
-            && self.past(last_read, keepalive, now)
-            && let Some(pings) = &mut self.pings
-            && pings.send_ping(Ping::opaque()).is_ok()
-        {
-            self.ping_sent = Some(now);
-            self.remind(now + timeout);
-        } else if !wanted {
-            self.remind(now + keepalive);
-        }
-    }
-
-    fn remind_of_life(&mut self, now: Instant) {
-        let times = [self.max_age, self.config.max_idle, self.config.keepalive];
-        for time in times.into_iter().flatten() {
-            self.remind(now + time);
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::{
 /// A request's headers, as a handler needs them.
 pub struct Head {
     pub path: String,
-    pub authority: String,
     pub headers: HeaderMap,
     pub deadline: Option<Instant>,
     pub received: Encoding,
@@ -83,8 +82,7 @@ pub fn check(parts: Parts, now: Instant) -> Result<Head, Refused> {
         return Err(Refused::new(StatusCode::BAD_REQUEST, Code::Internal, "malformed binary metadata"));
     }
     let path = parts.uri.path().to_owned();
-    let authority = parts.uri.authority().map(|authority| authority.as_str().to_owned()).unwrap_or_default();
-    Ok(Head { path, authority, headers, deadline, received })
+    Ok(Head { path, headers, deadline, received })
 }
 
 fn is_grpc(content_type: &[u8]) -> bool {
@@ -122,7 +120,6 @@ mod tests {
         .ok()
         .unwrap();
         assert_eq!(head.path, "/a.B/C");
-        assert_eq!(head.authority, "host");
         assert_eq!(head.deadline, Some(now + Duration::from_secs(3)));
         assert_eq!(head.received, Encoding::Gzip);
         assert!(head.accepts(Encoding::Gzip) && !head.accepts(Encoding::Deflate) && head.accepts(Encoding::Identity));

@@ -49,7 +49,7 @@ class Echo:
             case [b"wait", _]:
                 return await self._wait(context)
             case [b"peer", _]:
-                return context.peer().encode()
+                return bytes(context.peer(), "ascii")
             case [b"size", size]:
                 return b"x" * int(size)
             case [b"remaining", _]:
@@ -119,7 +119,7 @@ class Echo:
         for request in requests:
             yield request * 2
 
-    def handlers(self) -> dict[str, grpc.RpcMethodHandler]:
+    def handlers(self) -> dict[str, Any]:
         return {
             "Unary": grpc.unary_unary_rpc_method_handler(self.unary),
             "ServerStream": grpc.unary_stream_rpc_method_handler(self.server_stream),

@@ -8,7 +8,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -16,7 +16,7 @@ import pytest
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2, reflection_pb2_grpc
 
-from couponry._core import L1
+from couponry._core import L1, Call
 from couponry.frontend.native import NativeServer, tls_credentials
 from couponry.v1 import template_pb2, template_pb2_grpc
 
@@ -54,6 +54,10 @@ async def started(server: NativeServer) -> AsyncIterator[Echo]:
         yield echo
     finally:
         await server.stop(None)
+
+
+def health_stub(channel: Any) -> Any:
+    return health_pb2_grpc.HealthStub(channel)
 
 
 async def say(channel: Any, data: bytes = b"hi") -> bytes:
@@ -138,7 +142,7 @@ async def test_mutual_tls_knows_the_client(certificates: Certificates) -> None:
         unknown = grpc.ssl_channel_credentials(certificates.authority)
         async with grpc.aio.secure_channel(f"127.0.0.1:{port}", unknown, options) as channel:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await channel.unary_unary(UNARY)(b"hi", timeout=2)
+                await say(channel)
             assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
@@ -222,13 +226,13 @@ async def test_an_old_connection_is_told_to_go_and_may_finish(serve_native: Serv
 
 
 async def test_an_idle_connection_is_told_to_go(serve_native: Serve) -> None:
-    async with serve_native(options=(("grpc.max_connection_idle_ms", 200),)) as running:
-        async with connected(running.port) as raw:
-            await raw.send(request(1, BLOCK, message(b"x")))
-            await raw.until(HEADERS, flags=END_STREAM)
-            await raw.until(GOAWAY)
-            await raw.send(frame(PING, ACK, 0, (await raw.until(PING)).payload))
-            await raw.until_closed()
+    options = (("grpc.max_connection_idle_ms", 200),)
+    async with serve_native(options=options) as running, connected(running.port) as raw:
+        await raw.send(request(1, BLOCK, message(b"x")))
+        await raw.until(HEADERS, flags=END_STREAM)
+        await raw.until(GOAWAY)
+        await raw.send(frame(PING, ACK, 0, (await raw.until(PING)).payload))
+        await raw.until_closed()
 
 
 async def test_a_peer_that_answers_no_ping_is_dropped_and_one_that_does_is_kept(serve_native: Serve) -> None:
@@ -324,7 +328,7 @@ class Templates(template_pb2_grpc.TemplateServiceServicer):
 async def test_hot_methods_are_answered_from_l1_and_their_misses_by_python() -> None:
     server = NativeServer()
     port = server.add_insecure_port("127.0.0.1:0")
-    template_pb2_grpc.add_TemplateServiceServicer_to_server(Templates(), server)
+    template_pb2_grpc.add_TemplateServiceServicer_to_server(cast("Any", Templates)(), server)
     l1 = L1({"template": 1 << 20})
     for number in (7, 8):
         stored = template_pb2.Template(template_id=number, version=number * 10)
@@ -351,6 +355,29 @@ async def test_hot_methods_are_answered_from_l1_and_their_misses_by_python() -> 
         assert (await ask(stub.GetTemplate, get(template_id=7)))[1]
 
 
+async def test_a_method_is_answered_in_batches_without_a_task_each() -> None:
+    server = NativeServer()
+    port = server.add_insecure_port("127.0.0.1:0")
+    sizes: list[int] = []
+
+    def answer(calls: list[Call]) -> None:
+        sizes.append(len(calls))
+        for call in calls:
+            asyncio.get_running_loop().call_soon(call.finish, 0, "", None, call.request())
+
+    server.answer_in_batches(UNARY, answer)
+    async with started(server), connected(port) as raw:
+        await raw.send(*(request(stream, BLOCK, message(b"%d" % stream)) for stream in range(1, 201, 2)))
+        for _ in range(100):
+            await raw.until(HEADERS, flags=END_STREAM)
+        assert {got.stream: got.payload for got in raw.frames if got.kind == DATA} == {
+            stream: message(b"%d" % stream) for stream in range(1, 201, 2)
+        }
+        assert sum(sizes) == 100
+        assert len(sizes) < 50
+        assert server._tasks == set()
+
+
 async def test_a_server_with_interceptors_answers_no_method_without_them() -> None:
     class Refuse(grpc.aio.ServerInterceptor):
         async def intercept_service(self, _: Any, __: Any) -> Any:
@@ -364,7 +391,7 @@ async def test_a_server_with_interceptors_answers_no_method_without_them() -> No
     health_pb2_grpc.add_HealthServicer_to_server(server.answer_health(), server)
     async with started(server), dial(f"127.0.0.1:{port}") as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
+            await health_stub(channel).Check(health_pb2.HealthCheckRequest(), timeout=20)
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -396,7 +423,7 @@ async def test_the_health_service_runs_unchanged(hot: bool, asynchronous: bool) 
 
     serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
     async with started(server), dial(f"127.0.0.1:{port}") as channel:
-        stub = health_pb2_grpc.HealthStub(channel)
+        stub = health_stub(channel)
         await set_status("couponry", not_serving)
         check = health_pb2.HealthCheckRequest
         if asynchronous or hot:
@@ -419,7 +446,7 @@ async def test_reflection_runs_unchanged() -> None:
     names = ("couponry.v1.TemplateService", reflection.SERVICE_NAME)
     reflection.enable_server_reflection(names, server)
     async with started(server), dial(f"127.0.0.1:{port}") as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
+        stub: Any = cast("Any", reflection_pb2_grpc).ServerReflectionStub(channel)
         asked = [
             reflection_pb2.ServerReflectionRequest(list_services=""),
             reflection_pb2.ServerReflectionRequest(file_containing_symbol=names[0]),

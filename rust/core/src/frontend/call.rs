@@ -40,11 +40,6 @@ impl Call {
     }
 
     #[getter]
-    fn authority(&self) -> &str {
-        &self.head.authority
-    }
-
-    #[getter]
     fn route(&self) -> Option<usize> {
         self.route
     }
@@ -58,11 +53,6 @@ impl Call {
     #[getter]
     fn request_compressed(&self) -> bool {
         self.state.lock().request_compressed
-    }
-
-    #[getter]
-    fn active(&self) -> bool {
-        self.protocol.get().lock().connection.is_running(self.key)
     }
 
     #[getter]

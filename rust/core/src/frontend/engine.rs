@@ -157,15 +157,6 @@ impl Engine {
         }
     }
 
-    /// Ends the connections that have no call.
-    fn stop_idle(slf: &Bound<'_, Self>) {
-        for protocol in slf.get().all(slf.py()) {
-            if protocol.get().is_idle() {
-                Protocol::stop(protocol.bind(slf.py()));
-            }
-        }
-    }
-
     #[getter]
     fn connections(&self) -> usize {
         self.state.lock().connections.len()

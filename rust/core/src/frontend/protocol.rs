@@ -157,10 +157,6 @@ impl Protocol {
         self.inner.lock().connection.due()
     }
 
-    pub fn is_idle(&self) -> bool {
-        self.inner.lock().connection.is_idle()
-    }
-
     pub fn calls(&self) -> usize {
         self.inner.lock().connection.calls()
     }
