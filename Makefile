@@ -16,7 +16,7 @@ export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
 
 RUST_SOURCES := $(shell find rust lua -path rust/models -prune -o -type f \( -name '*.rs' -o -name '*.lua' -o -name Cargo.toml \) -print) Cargo.toml Cargo.lock
 # Python that people write; the modules of couponry.v1 are generated.
-PYTHON_CODE := python tests proto $(if $(wildcard bench/*.py),bench)
+PYTHON_CODE := python tests proto bench
 
 .PHONY: help demo test lint models serve wheel bench proto docs clean stores build test-rust test-python
 
@@ -72,6 +72,8 @@ clean: ## end private stores and remove everything that is built or kept for dev
 	rm -rf .couponry .venv dist target rust/models/target python/couponry/_core*.so
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	find python tests proto bench -name __pycache__ -prune -exec rm -rf {} +
+
+include tests/conformance/targets.mk
 
 build: stores $(STAMPS)/extension $(STAMPS)/package
 

@@ -77,7 +77,8 @@ class Engine:
     """One gRPC server on one event loop: its table of methods, its connections, its timer.
 
     `dispatch` gets the calls that came in one turn of a connection; `left` is called when a connection is gone.
-    `limits` by name (seconds end in _s; KeyError for another name): max_receive_message, max_send_message, max_metadata,
+    `limits` by name (seconds end in _s; KeyError for another name): max_receive_message, max_send_message,
+    max_metadata,
     max_concurrent_streams, max_connections, preface_timeout_s, stall_timeout_s, max_idle_s, max_age_s,
     max_age_grace_s, keepalive_s, keepalive_timeout_s, keepalive_without_calls, min_ping_interval_s, max_ping_strikes.
     """

@@ -87,7 +87,12 @@ async def serve(
                 data = await _only_message(context)
                 if data is None:
                     return
-            request = data if method.deserialize is None else method.deserialize(data)
+            try:
+                request = data if method.deserialize is None else method.deserialize(data)
+            except Exception:  # noqa: BLE001 - whatever a deserializer raises, the bytes are wrong
+                # As in grpc-go; grpc.aio would tell the client the exception's text.
+                context.fail_with(grpc.StatusCode.INTERNAL, "the request is no message of this method's type")
+                return
             await method.run(method, context, request)
     except grpc.aio.AbortError as error:
         context.fail(error)
