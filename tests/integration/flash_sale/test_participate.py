@@ -163,7 +163,8 @@ async def test_claims_of_one_tick_travel_in_few_scripts(shop: Instance) -> None:
     await client.config_resetstat()
     await asyncio.gather(*(shop.claim(activity.activity_id, f"u{n}") for n in range(1000)))
     calls = (await client.info("commandstats"))["cmdstat_evalsha"]["calls"]
-    assert calls == 4
+    # Four of 256; a few more where the activity's entry in L1 ended in the midst of them.
+    assert 4 <= calls <= 10
 
 
 async def test_thirty_thousand_claims_sell_a_thousand_coupons(shop: Instance) -> None:
