@@ -37,6 +37,10 @@ mod timers;
 const INPUT_CAP: usize = 256 * 1024;
 /// What is read from a peer after it was told to go away.
 const DISCARD_CAP: usize = 2 << 20;
+/// How often a peer that has ended its side, and waits for replies, is written to.
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// A WINDOW_UPDATE of one byte for the connection: it asks for no answer, which such a peer could not give.
+const PROBE: [u8; 13] = [0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1];
 /// How long the socket may take to hand over the last bytes.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -102,6 +106,7 @@ pub struct Connection {
     closing_since: Option<Instant>,
     max_age: Option<Duration>,
     peer_ended: bool,
+    next_probe: Option<Instant>,
     mend_authority: bool,
     discarded: usize,
     shutdown: Option<Shutdown>,
@@ -143,6 +148,7 @@ impl Connection {
             closing_since: None,
             max_age,
             peer_ended: false,
+            next_probe: None,
             mend_authority: false,
             discarded: 0,
             shutdown: None,
@@ -188,6 +194,9 @@ impl Connection {
     /// The peer sends no more bytes; it may still read.
     pub fn receive_end(&mut self) {
         self.peer_ended = true;
+        let probe = self.last_read + PROBE_INTERVAL;
+        self.next_probe = Some(probe);
+        self.remind(probe);
         for (slot, _) in &self.calls {
             self.wakes.push_call(slot);
         }
@@ -230,13 +239,11 @@ impl Connection {
                 break;
             }
         }
-        // A peer that has ended can no longer open its windows.
-        if self.peer_ended
-            && self.paused_since.is_none()
-            && self.pipe.is_between_frames()
-            && self.calls.iter().all(|(_, (call, _))| matches!(call.stage, Stage::Flushing))
-        {
-            self.close(Shutdown::Close, now, events);
+        if self.peer_ended && self.shutdown.is_none() && self.paused_since.is_none() && self.pipe.is_between_frames() {
+            self.end_blocked_calls(now, events);
+            if self.calls.is_empty() {
+                self.close(Shutdown::Close, now, events);
+            }
         }
     }
 

@@ -16,6 +16,7 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
+const WINDOW_UPDATE: u8 = 8;
 
 struct Echo;
 
@@ -193,6 +194,52 @@ fn a_full_socket_stops_what_is_read() {
         peer.give(&frame(0x20, 0, 0, &[0; 10_000]));
     }
     assert!(peer.connection.is_full());
+}
+
+/// The key of the call that a request just opened.
+fn opened(peer: &mut Peer) -> couponry_wire::Key {
+    peer.events
+        .drain(..)
+        .find_map(|event| match event {
+            Event::Opened(call) => Some(call.key),
+            _ => None,
+        })
+        .unwrap()
+}
+
+#[test]
+fn a_peer_that_ended_its_side_is_written_to_once_a_second_so_that_its_loss_shows() {
+    let mut peer = Peer::begun();
+    peer.give(&request(1, "/a.B/Unary", b""));
+    let key = opened(&mut peer);
+    peer.connection.receive_end();
+    assert!(peer.turn().is_empty());
+    for _ in 0..3 {
+        peer.now += Duration::from_secs(1);
+        assert!(peer.connection.due().is_some_and(|due| due <= peer.now));
+        peer.connection.expire(peer.now, &mut peer.events);
+        assert_eq!(peer.turn(), [(WINDOW_UPDATE, 0, 0, vec![0, 0, 0, 1])]);
+    }
+    let finish = Finish { code: Code::Ok, details: "".into(), trailers: None, message: Some((b"late", false)) };
+    assert!(peer.connection.finish(key, finish, peer.now));
+    assert!(peer.turn().iter().any(|(kind, ..)| *kind == DATA), "the reply still goes out");
+    assert_eq!(peer.connection.shutdown(), Some(Shutdown::Close));
+}
+
+#[test]
+fn a_reply_that_waits_for_the_windows_of_a_peer_that_ended_its_side_is_given_up() {
+    let mut peer = Peer::begun();
+    peer.give(&request(1, "/a.B/Stream", b""));
+    let key = opened(&mut peer);
+    // More than the window of 65,535 bytes that a peer has by default.
+    while !matches!(peer.connection.send(key, &[7; 20_000], false, peer.now), Sending::Wait) {
+        peer.turn();
+    }
+    peer.turn();
+    peer.connection.receive_end();
+    peer.turn();
+    assert!(peer.events.iter().any(|event| matches!(event, Event::Cancelled(cancelled) if *cancelled == key)));
+    assert_eq!(peer.connection.shutdown(), Some(Shutdown::Close));
 }
 
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {

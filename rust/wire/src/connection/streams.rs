@@ -204,6 +204,20 @@ impl Connection {
         }
     }
 
+    /// Ends the calls that wait for the peer's windows: a peer that has ended its side can no longer open them.
+    pub(super) fn end_blocked_calls(&mut self, now: Instant, events: &mut Vec<Event>) {
+        let blocked = |call: &Call| call.is_backed_up() || matches!(call.stage, Stage::Flushing);
+        let slots: Vec<usize> =
+            self.calls.iter().filter(|(_, (call, _))| blocked(call)).map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Some(call) = self.remove(slot, now)
+                && matches!(call.stage, Stage::Running)
+            {
+                events.push(Event::Cancelled(Key { slot, number: call.number }));
+            }
+        }
+    }
+
     pub(super) fn answer_refused(&mut self, slot: usize, now: Instant) {
         if let Some(mut call) = self.remove(slot, now)
             && let Stage::Refused(response) = std::mem::replace(&mut call.stage, Stage::Flushing)

@@ -20,6 +20,23 @@ impl Connection {
         self.expire_calls(now, events);
         self.expire_life(now, events);
         self.keep_alive(now, events);
+        self.probe(now);
+    }
+
+    /// Writes to a peer that has ended its side while calls run. If it is gone altogether its kernel answers with a
+    /// reset, and the socket is lost; nothing else would tell, because nothing more is read from it.
+    pub(super) fn probe(&mut self, now: Instant) {
+        let Some(at) = self.next_probe else {
+            return;
+        };
+        if self.shutdown.is_none() && self.past(at, Duration::ZERO, now) {
+            if self.paused_since.is_none() && self.pipe.is_between_frames() {
+                self.pipe.append(&PROBE);
+            }
+            let next = now + PROBE_INTERVAL;
+            self.next_probe = Some(next);
+            self.remind(next);
+        }
     }
 
     /// Whether `since + limit` has passed; if not, a reminder is left.
