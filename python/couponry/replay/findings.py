@@ -72,14 +72,15 @@ def _about(outcome: Outcome, place: int, tally: TemplateTally) -> Iterator[Findi
         if tally.free:
             example = tally.freest.entries()[0]
             told.append(
-                f"is in {tally.free:,} orders for free, of {example.original:,} at most ({_names(example, keys)})"
+                f"is in {_counted(tally.free, 'order')} for free, the largest of {example.original:,} "
+                f"({_names(example, keys)})"
             )
         yield _shown_by(Finding(Code.FREE_ORDER, key, "; ".join(told), tally.free), tally.freest.entries(), keys)
     if tally.stacked:
         example = tally.steepest.entries()[0]
         text = (
-            f"is in {tally.stacked:,} stacks that take more than {percent(plan.share_bp)}, "
-            f"{percent(example.discount * 10_000 // example.original)} at most ({_names(example, keys)})"
+            f"is in {_counted(tally.stacked, 'stack')} of more than {percent(plan.share_bp)}, the steepest of "
+            f"{percent(example.discount * 10_000 // example.original)} ({_names(example, keys)})"
         )
         yield _shown_by(Finding(Code.STEEP_STACK, key, text, tally.stacked), tally.steepest.entries(), keys)
     if not tally.orders and outcome.tally.carts > outcome.tally.bad:
@@ -88,8 +89,8 @@ def _about(outcome: Outcome, place: int, tally: TemplateTally) -> Iterator[Findi
     if rivals:
         by = tuple(keys[rival - 1] for rival in rivals)
         text = (
-            f"never takes more than {' or '.join(by)}, and never stands beside it, "
-            f"in all {tally.alone:,} carts that it alone would take something off"
+            f"never takes more than {' or '.join(by)}, and never stands beside it "
+            f"({_counted(tally.alone, 'cart')} that it alone would take something off)"
         )
         yield Finding(Code.DOMINATED, key, text, tally.alone, by=by)
 
@@ -103,6 +104,10 @@ def _shown_by(finding: Finding, examples: Sequence[Example], keys: Sequence[str]
     return replace(finding, order_id=example.order_id, line=example.line, by=tuple(others))
 
 
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def _names(example: Example, keys: Sequence[str]) -> str:
     together = " + ".join(keys[template - 1] for template, _ in example.applied)
     return f"{example.order_id}: {together}"
@@ -112,7 +117,7 @@ def _why_never(tally: TemplateTally) -> str:
     if not tally.seen:
         return "no cart is of its currency, or of its shop"
     reasons = sorted(tally.reasons.items(), key=lambda pair: (-pair[1], pair[0]))
-    return ", ".join(f"{reason} {count:,} times" for reason, count in reasons[:_REASONS_TOLD])
+    return ", ".join(f"{reason} {_counted(count, 'time')}" for reason, count in reasons[:_REASONS_TOLD])
 
 
 def _rivals(template: int, candidates: Candidates) -> Iterator[int]:

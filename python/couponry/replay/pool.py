@@ -39,6 +39,11 @@ class Pool:
         self._peaks: dict[Connection, int] = {}
 
     @property
+    def processes(self) -> int:
+        """Those that were started."""
+        return len(self._workers)
+
+    @property
     def peak_bytes(self) -> int:
         return sum(self._peaks.values())
 

@@ -1,4 +1,4 @@
-"""Whether a template alone can make an order free, tried on carts made for it: exactly at each of its own amounts.
+"""Whether a template alone can make an order free, tried on carts made for it, as large as its own amounts.
 
 The calculator answers, so no rule is written twice; a history shows only what has happened to be in it.
 """
@@ -12,11 +12,13 @@ from couponry.discount import Cart, Coupon, CouponClass, InvalidInput, Line, Rul
 __all__ = ["largest_free_order"]
 
 _ANY: Final = "couponry-replay-probe"
+# For a percentage without an amount: large enough that it is not free by rounding.
+_SOME: Final = 10_000
 _NOW: Final = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def largest_free_order(terms: Terms, rules: Rules) -> int | None:
-    """The largest order (minor units, of the terms' own amounts) that a coupon of these terms alone makes free."""
+    """The largest order (minor units; of the terms' own amounts, and 10,000) that such a coupon alone makes free."""
     coupon = Coupon(1, 1, terms)
     free = []
     for cart in _carts(terms):
@@ -34,7 +36,7 @@ def _carts(terms: Terms) -> Iterator[Cart]:
     if place is None:
         return
     sku, spu, category, shop = place
-    amounts = {1, terms.min_spend, terms.amount_off, terms.max_discount}
+    amounts = {_SOME, terms.min_spend, terms.amount_off, terms.max_discount}
     for tier in terms.tiers:
         amounts |= {tier.min_spend, tier.amount_off}
     if terms.repeat is not None:

@@ -26,7 +26,7 @@ _MIB: Final = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The sums of a whole history, and what they took: seconds, processes, and the peak memory of all of them."""
+    """The sums of a whole history, and what they took: seconds, the processes that priced, peak memory of all."""
 
     plan: Plan
     tally: Tally
@@ -61,7 +61,7 @@ def replay(
             progress(answer.size, answer.found.tally.carts)
     seconds = time.perf_counter() - began
     peak = peak_bytes() + (0 if pool is None else pool.peak_bytes)
-    return Outcome(plan, tally, candidates, seconds, processes, peak)
+    return Outcome(plan, tally, candidates, seconds, 1 if pool is None else pool.processes, peak)
 
 
 def _read(source: BinaryIO, name: str, block_size: int) -> Iterator[Block]:

@@ -70,11 +70,10 @@ def _totals(draft: CurrencyReport, against: CurrencyReport | None, report: Repor
 def _distribution(title: str, buckets: Sequence[Bucket], label: Callable[[Sequence[Bucket], int], str]) -> Table:
     table = _table(title, "", "orders", "", right=(0, 1))
     most = max((bucket.orders for bucket in buckets), default=0)
-    first = next((place for place in range(1, len(buckets)) if buckets[place].orders), len(buckets))
     for place, bucket in enumerate(buckets):
-        if 0 < place < first:
-            continue
-        table.add_row(label(buckets, place), f"{bucket.orders:,}", "█" * (bucket.orders * _BAR // most) if most else "")
+        if bucket.orders or not place:
+            bar = "█" * (bucket.orders * _BAR // most) if most else ""
+            table.add_row(label(buckets, place), f"{bucket.orders:,}", bar)
     return table
 
 
