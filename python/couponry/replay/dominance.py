@@ -31,21 +31,19 @@ def intersect(into: Candidates, other: Candidates) -> None:
 class Dominance:
     """The pairs that the carts of one process have not refuted."""
 
-    def __init__(self, rules: Rules) -> None:
+    def __init__(self, coupons: Sequence[Coupon], rules: Rules) -> None:
+        self._one = {coupon.template_id: coupon for coupon in coupons}
         self._rules = rules
         self._conflicts: set[tuple[int, int]] = set()
         self.candidates: Candidates = {}
 
-    def look(self, cart: Cart, coupons: Sequence[Coupon], decision: Decision, now: datetime) -> list[int]:
+    def look(self, cart: Cart, decision: Decision, now: datetime) -> list[int]:
         """Learns from one cart; answers the templates that take something off it alone and still have a rival."""
         possible = {entry.template_id for entry in decision.applied}
         possible |= {entry.template_id for entry in decision.rejected if entry.reason in _OF_OTHERS}
         open_ = [template for template in possible if self.candidates.get(template, True)]
         if not open_:
             return []
-        first: dict[int, Coupon] = {}
-        for coupon in coupons:
-            first.setdefault(coupon.template_id, coupon)
         together = {entry.template_id for entry in decision.applied}
         alone: dict[int, int] = {}
 
@@ -53,7 +51,7 @@ class Dominance:
             if template not in possible:
                 return 0
             if template not in alone:
-                alone[template] = price(cart, (first[template],), self._rules, now=now).discount
+                alone[template] = price(cart, (self._one[template],), self._rules, now=now).discount
             return alone[template]
 
         held = []
@@ -67,7 +65,7 @@ class Dominance:
             self.candidates[template] = frozenset(
                 rival
                 for rival in rivals
-                if takes(rival) >= least and self._conflict(cart, first[template], first[rival], now)
+                if takes(rival) >= least and self._conflict(cart, self._one[template], self._one[rival], now)
             )
             if self.candidates[template]:
                 held.append(template)

@@ -3,14 +3,14 @@
 A wrong line is noted and left out; whether that ends the replay is decided where the blocks are read.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
 from couponry import discount
-from couponry.discount import Cart, Coupon, Decision, InvalidInput, price
+from couponry.discount import Cart, Decision, InvalidInput, price
 from couponry.replay.campaign import Campaign, Shelf
 from couponry.replay.carts import Block, Order, read_order
 from couponry.replay.dominance import Candidates, Dominance
@@ -80,9 +80,8 @@ class _Desk:
         self._rules = campaign.rules
         self._price: Callable[..., Decision] = price if mode is Mode.APPLY else _BEST
 
-    def decide(self, cart: Cart, now: datetime) -> tuple[Sequence[Coupon], Decision]:
-        coupons = self._shelf.coupons_for(cart)
-        return coupons, self._price(cart, coupons, self._rules, now=now)
+    def decide(self, cart: Cart, now: datetime) -> Decision:
+        return self._price(cart, self._shelf.coupons_for(cart), self._rules, now=now)
 
 
 class Pricer:
@@ -92,7 +91,7 @@ class Pricer:
         self._plan = plan
         self._draft = _Desk(plan.draft, plan.mode)
         self._against = None if plan.against is None else _Desk(plan.against, plan.mode)
-        self._dominance = Dominance(plan.draft.rules)
+        self._dominance = Dominance(plan.draft.coupons(), plan.draft.rules)
 
     def price(self, block: Block) -> Found:
         """Everything in the block."""
@@ -112,9 +111,9 @@ class Pricer:
     def _add(self, order: Order, tally: Tally) -> None:
         now = order.at or self._plan.now
         cart = order.cart
-        coupons, decision = self._draft.decide(cart, now)
+        decision = self._draft.decide(cart, now)
         # Both are priced before anything is counted: a cart that one of them refuses counts for neither.
-        other = None if self._against is None else self._against.decide(cart, now)[1]
+        other = None if self._against is None else self._against.decide(cart, now)
         example = Example(
             order.line,
             order.order_id,
@@ -132,7 +131,7 @@ class Pricer:
             _count(tally.against, other, cart.currency)
             tally.changes.setdefault(cart.currency, Change()).add(decision.discount, other.discount)
         if len(self._plan.draft.templates) > 1:
-            for template in self._dominance.look(cart, coupons, decision, now):
+            for template in self._dominance.look(cart, decision, now):
                 tally.draft.templates[template - 1].alone += 1
 
     def _lint(self, templates: list[TemplateTally], decision: Decision, example: Example) -> None:
