@@ -67,7 +67,12 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self._plan), daemon=True)
-        process.start()
+        # Ctrl-C reaches the whole group: with this mask a process leaves it to its parent, from its first moment on.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         self._workers[ours] = process
         return ours
@@ -110,7 +115,6 @@ class Pool:
 
 
 def _work(connection: Connection, plan: Plan) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent ends the others
     pricer = Pricer(plan)
     while True:
         try:

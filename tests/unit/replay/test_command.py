@@ -1,8 +1,10 @@
 """`couponry replay` as people run it, and docs/replay.md as they read it."""
 
 import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -130,3 +132,31 @@ def test_a_reader_that_has_seen_enough_ends_the_generator_quietly() -> None:
     command = f"{shlex.quote(sys.executable)} -m couponry replay --generate 5000 | head -1"
     result = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, check=False)
     assert (result.returncode, result.stderr, len(result.stdout.splitlines())) == (0, b"", 1)
+
+
+def test_ctrl_c_ends_all_processes_without_a_word(documented: str) -> None:
+    some = subprocess.run(
+        [sys.executable, "-m", "couponry", "replay", "--generate", "3000"], capture_output=True, check=True
+    ).stdout
+    arguments = ["replay", "--carts", "-", "--templates", "draft.toml", "--processes", "2"]
+    # Tests may be run by a program that ignores Ctrl-C, which is inherited.
+    heeding = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"{heeding}; from couponry.cli import main; main()", *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    with process, process.stdin:
+        # When all but what a pipe holds is read, the first blocks are handed out, and no end has been seen.
+        process.stdin.write(some)
+        process.stdin.flush()
+        os.killpg(process.pid, signal.SIGINT)
+        # Both end only when every process that holds them has ended.
+        assert process.stdout.read() == b""
+        assert process.stderr.read() == b""
+    assert process.returncode == 128 + signal.SIGINT
