@@ -1,35 +1,42 @@
-"""What coupons take off a cart: `price(cart, coupons, rules, now=...)`, pure and exact.
+"""What coupons take off a cart: `price` what is given, choose the `best`, `explain` either; pure and exact.
 
 Plain frozen values go in and come out; amounts are whole minor units, and nothing here needs a server or a store. The
 contract is docs/discounts.md.
 """
 
-from couponry.discount.calculator import ORDER_TOTAL_LINE_ID, price, validate_terms
+from couponry.discount.answers import ORDER_TOTAL_LINE_ID
+from couponry.discount.calculator import best, best_many, price, validate_terms
 from couponry.discount.decision import (
     Applied,
+    BestDecision,
+    Certificate,
     Decision,
     Hint,
     LineAllocation,
     LineResult,
     NextTier,
     Rejected,
+    RunnerUp,
     ShipmentAllocation,
     ShipmentResult,
     UnitNet,
     UnitRun,
 )
 from couponry.discount.errors import InvalidCart, InvalidCoupons, InvalidInput, InvalidTerms, Violation
-from couponry.discount.inputs import Cart, Coupon, Line, Repeat, Rules, Scope, Shipment, Terms, Tier
-from couponry.discount.names import CouponClass, CouponState, Kind, Overshoot, Reason
+from couponry.discount.inputs import Cart, Coupon, FixedPrice, Line, NthItem, Repeat, Rules, Scope, Shipment, Terms, Tier
+from couponry.discount.names import CouponClass, CouponState, Kind, Optimality, Overshoot, Reason
 
 __all__ = [
     "ORDER_TOTAL_LINE_ID",
     "Applied",
+    "BestDecision",
     "Cart",
+    "Certificate",
     "Coupon",
     "CouponClass",
     "CouponState",
     "Decision",
+    "FixedPrice",
     "Hint",
     "InvalidCart",
     "InvalidCoupons",
@@ -40,11 +47,14 @@ __all__ = [
     "LineAllocation",
     "LineResult",
     "NextTier",
+    "NthItem",
+    "Optimality",
     "Overshoot",
     "Reason",
     "Rejected",
     "Repeat",
     "Rules",
+    "RunnerUp",
     "Scope",
     "Shipment",
     "ShipmentAllocation",
@@ -54,6 +64,8 @@ __all__ = [
     "UnitNet",
     "UnitRun",
     "Violation",
+    "best",
+    "best_many",
     "price",
     "validate_terms",
 ]
