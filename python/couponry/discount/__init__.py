@@ -23,10 +23,13 @@ from couponry.discount.decision import (
     UnitRun,
 )
 from couponry.discount.errors import InvalidCart, InvalidCoupons, InvalidInput, InvalidTerms, Violation
+from couponry.discount.explaining import LANGUAGES, explain, explain_rejected
 from couponry.discount.inputs import Cart, Coupon, FixedPrice, Line, NthItem, Repeat, Rules, Scope, Shipment, Terms, Tier
+from couponry.discount.money import amount_text
 from couponry.discount.names import CouponClass, CouponState, Kind, Optimality, Overshoot, Reason
 
 __all__ = [
+    "LANGUAGES",
     "ORDER_TOTAL_LINE_ID",
     "Applied",
     "BestDecision",
@@ -64,8 +67,11 @@ __all__ = [
     "UnitNet",
     "UnitRun",
     "Violation",
+    "amount_text",
     "best",
     "best_many",
+    "explain",
+    "explain_rejected",
     "price",
     "validate_terms",
 ]
