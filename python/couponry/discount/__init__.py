@@ -24,7 +24,19 @@ from couponry.discount.decision import (
 )
 from couponry.discount.errors import InvalidCart, InvalidCoupons, InvalidInput, InvalidTerms, Violation
 from couponry.discount.explaining import LANGUAGES, explain, explain_rejected
-from couponry.discount.inputs import Cart, Coupon, FixedPrice, Line, NthItem, Repeat, Rules, Scope, Shipment, Terms, Tier
+from couponry.discount.inputs import (
+    Cart,
+    Coupon,
+    FixedPrice,
+    Line,
+    NthItem,
+    Repeat,
+    Rules,
+    Scope,
+    Shipment,
+    Terms,
+    Tier,
+)
 from couponry.discount.money import amount_text
 from couponry.discount.names import CouponClass, CouponState, Kind, Optimality, Overshoot, Reason
 

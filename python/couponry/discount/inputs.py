@@ -120,11 +120,12 @@ class Terms(_Kept):
     """What a template promises. A field that its kind does not use must be absent.
 
     Amounts are minor units of `currency`; `min_quantity` counts eligible units; `percent_off_bp` is basis points OFF, 1
-    to 10,000: 2000 is 20% off (8折). THRESHOLD_OFF takes exactly one of `amount_off`, `tiers` (at most 50), `repeat`.
-    NTH_ITEM takes `nth_item`, FIXED_PRICE `fixed_price`. FREE_SHIPPING is of class SHIPPING; class SHOP, and only it, has a `shop_id`. The higher `priority` (32 bits) is
-    applied first within a class. `exclusive_group`: None is the default group of the kind, "" none, any other text (not
-    beginning with "@") a group of which one coupon is applied. `stack_limit` (1 to 30): coupons of this template in one
-    order. `exclusive` stands alone, except beside templates flagged `joint`.
+    to 10,000: 2000 is 20% off (8折). THRESHOLD_OFF takes exactly one of `amount_off`, `tiers` (at most 50), `repeat`;
+    NTH_ITEM takes `nth_item`, FIXED_PRICE `fixed_price`. FREE_SHIPPING is of class SHIPPING; class SHOP, and only it,
+    has a `shop_id`. The higher `priority` (32 bits) is applied first within a class. `exclusive_group`: None is the
+    default group of the kind, "" none, any other text (not beginning with "@") a group of which one coupon is applied.
+    `stack_limit` (1 to 30): coupons of this template in one order. `exclusive` stands alone, except beside templates
+    flagged `joint`.
     """
 
     kind: Kind

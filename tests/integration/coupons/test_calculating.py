@@ -223,7 +223,8 @@ async def test_best_chooses_and_certifies(shop: Shop) -> None:
     [rejected] = response.decision.rejected
     assert (rejected.coupon_id, rejected.reason, rejected.less_by) == (1, reason_pb2.REASON_NOT_IN_BEST, 1)
     certificate = response.certificate
-    assert (certificate.optimality, certificate.gap, list(certificate.chosen)) == (pb.OPTIMALITY_EXACT, 0, [2, 3, 4, 5, 6])
+    assert (certificate.optimality, certificate.gap) == (pb.OPTIMALITY_EXACT, 0)
+    assert list(certificate.chosen) == [2, 3, 4, 5, 6]
     assert (list(certificate.runner_up.coupon_ids), certificate.runner_up.less_by) == ([1, 3, 4, 5, 6], 1)
 
 
