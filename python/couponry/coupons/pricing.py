@@ -199,7 +199,10 @@ def price(
     fields: Sequence[str] = (),
     best: bool = False,
 ) -> discount.Decision:
-    """The calculator, choosing the best where `best` says so; `fields` are where the request names the coupons. Raises InvalidArgument with such paths."""
+    """The calculator, choosing where `best` says so. Raises InvalidArgument with paths of the request.
+
+    `fields` are where it names the coupons.
+    """
     try:
         return (discount.best if best else discount.price)(cart, coupons, rules, now=now)
     except discount.InvalidCart as error:

@@ -77,8 +77,17 @@ class Answer:
     def rejected(self) -> tuple[Rejected, ...]:
         """In the order of application."""
         return tuple(
-            Rejected(self._coupons[place].coupon_id, self._coupons[place].template_id, Reason(reason), *details)
-            for place, reason, *details in self._outcome.rejected
+            Rejected(
+                self._coupons[place].coupon_id,
+                self._coupons[place].template_id,
+                Reason(reason),
+                short_by,
+                with_coupon_id,
+                group,
+                left,
+                less_by,
+            )
+            for place, reason, short_by, with_coupon_id, group, left, less_by in self._outcome.rejected
         )
 
     def lines(self) -> tuple[LineResult, ...]:

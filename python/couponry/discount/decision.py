@@ -145,9 +145,9 @@ class RunnerUp:
 class Certificate:
     """Why no other set of the candidates takes more off.
 
-    EXACT: every other set takes at most as much, and each `less_by` of the rejected is exact. BOUNDED: the search ran out
-    of its allowance; no set takes more than the discount + `gap`, and each `less_by` is a lower bound. `chosen` is in the
-    order of application; `runner_up` is None where there is no other set.
+    EXACT: every other set takes at most as much, and each `less_by` of the rejected is exact. BOUNDED: the search ran
+    out of its allowance; no set takes more than the discount + `gap`, and each `less_by` is a lower bound. `chosen` is
+    in the order of application; `runner_up` is None where there is no other set.
     """
 
     optimality: Optimality
