@@ -7,7 +7,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields
 from datetime import datetime
-from typing import Any, BinaryIO, Final, Generic, TypeVar
+from io import BufferedIOBase
+from typing import Any, Final, Generic, TypeVar
 
 from couponry.discount import Cart, InvalidCart, Line, Shipment
 from couponry.replay.plain import Problems, unknown
@@ -48,10 +49,10 @@ class Order:
     cart: Cart
 
 
-def blocks(source: BinaryIO, size: int = _BLOCK) -> Iterator[Block]:
-    """The file in whole lines, about `size` bytes at a time. Raises TooLong."""
+def blocks(source: BufferedIOBase, size: int = _BLOCK) -> Iterator[Block]:
+    """The file in whole lines, at most about `size` bytes at a time. Raises TooLong."""
     line, kept = 1, b""
-    while read := source.read(size):
+    while read := source.read1(size):  # one read at a time, so that Ctrl-C is heeded between them
         end = read.rfind(b"\n") + 1
         if end:
             text = kept + read[:end]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
+from io import BufferedIOBase
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, cast
 
 import typer
 
@@ -44,8 +45,8 @@ def replay(  # noqa: PLR0917 - options are parameters
     templates: Annotated[Path | None, typer.Option(metavar="FILE", help="The draft campaign, in TOML.")] = None,
     against: Annotated[Path | None, typer.Option(metavar="FILE", help="A campaign to compare it with.")] = None,
     mode: Annotated[
-        ModeOption | None, typer.Option(help="Use the best set of the coupons, or hand all of them in.")
-    ] = None,
+        ModeOption, typer.Option(help="Use the best set of the coupons, or hand all of them in.")
+    ] = ModeOption.BEST,
     now: Annotated[
         str | None, typer.Option(metavar="TIME", help="When carts without `at` were, as 2026-06-01T00:00:00Z.")
     ] = None,
@@ -123,13 +124,13 @@ def _cores() -> int:
     return os.cpu_count() or 1
 
 
-def _plan(templates: Path, against: Path | None, *, mode: ModeOption | None, **options: Any) -> "Plan":
+def _plan(templates: Path, against: Path | None, *, mode: ModeOption, **options: Any) -> "Plan":
     from couponry.replay.campaign import load_campaign  # noqa: PLC0415
-    from couponry.replay.pricing import Mode, Plan, default_mode  # noqa: PLC0415
+    from couponry.replay.pricing import Mode, Plan  # noqa: PLC0415
 
     draft = load_campaign(templates)
     other = None if against is None else load_campaign(against)
-    return Plan(draft, other, mode=default_mode() if mode is None else Mode(mode.value), **options)
+    return Plan(draft, other, mode=Mode(mode.value), **options)
 
 
 def _run(plan: "Plan", carts: Path, processes: int, *, skip_bad: bool) -> "Outcome":
@@ -140,12 +141,12 @@ def _run(plan: "Plan", carts: Path, processes: int, *, skip_bad: bool) -> "Outco
 
 
 @contextmanager
-def _opened(carts: Path) -> Iterator[tuple[BinaryIO, str, int | None]]:
+def _opened(carts: Path) -> Iterator[tuple[BufferedIOBase, str, int | None]]:
     """The file, its name in errors, and its size where it has one."""
     from couponry.replay.errors import BadFiles  # noqa: PLC0415
 
     if str(carts) == "-":
-        yield sys.stdin.buffer, "<stdin>", None
+        yield cast("BufferedIOBase", sys.stdin.buffer), "<stdin>", None
         return
     try:
         source = carts.open("rb")

@@ -7,6 +7,7 @@ ends when its pipe does, so none is left behind by whatever ends the parent.
 import multiprocessing
 import signal
 from collections.abc import Generator, Iterable, Iterator
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Final, NamedTuple, cast
@@ -68,6 +69,7 @@ class Pool:
         ours, theirs = context.Pipe()
         process = context.Process(target=_work, args=(theirs, self._plan), daemon=True)
         # Ctrl-C reaches the whole group: with this mask a process leaves it to its parent, from its first moment on.
+        resource_tracker.ensure_running()  # or the first start would begin it, which unblocks the signal
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             process.start()

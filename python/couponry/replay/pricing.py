@@ -7,20 +7,18 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from couponry import discount
-from couponry.discount import Cart, Decision, InvalidInput, price
+from couponry.discount import BestDecision, Cart, Decision, InvalidInput, Optimality, best, price
 from couponry.replay.campaign import Campaign, Shelf
 from couponry.replay.carts import Block, Order, read_order
 from couponry.replay.dominance import Candidates, Dominance
 from couponry.replay.errors import BadLine
 from couponry.replay.tally import RANKS, Change, Example, Side, Tally, TemplateTally, Top, Totals
 
-__all__ = ["Found", "Mode", "Plan", "Pricer", "default_mode", "empty_tally"]
+__all__ = ["Found", "Mode", "Plan", "Pricer", "empty_tally"]
 
 _PROBLEMS_A_LINE: Final = 5
-_BEST: Final[Any] = getattr(discount, "best", None)
 
 
 class Mode(StrEnum):
@@ -30,11 +28,6 @@ class Mode(StrEnum):
     """Uses the set that takes the most off."""
     APPLY = "apply"
     """Hands all of them in: the order of application decides."""
-
-
-def default_mode() -> Mode:
-    """BEST where the calculator has it."""
-    return Mode.APPLY if _BEST is None else Mode.BEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +41,7 @@ class Plan:
     draft: Campaign
     against: Campaign | None
     now: datetime
-    mode: Mode
+    mode: Mode = Mode.BEST
     worst: int = 20
     worst_by: str = "share"
     share_bp: int = 5_000
@@ -78,7 +71,7 @@ class _Desk:
     def __init__(self, campaign: Campaign, mode: Mode) -> None:
         self._shelf = Shelf(campaign.coupons())
         self._rules = campaign.rules
-        self._price: Callable[..., Decision] = price if mode is Mode.APPLY else _BEST
+        self._price: Callable[..., Decision] = best if mode is Mode.BEST else price
 
     def decide(self, cart: Cart, now: datetime) -> Decision:
         return self._price(cart, self._shelf.coupons_for(cart), self._rules, now=now)
@@ -168,9 +161,5 @@ def _count(side: Side, decision: Decision, currency: str) -> None:
         side.templates[template_id - 1].orders += 1
     for template_id in applied | seen:
         side.templates[template_id - 1].seen += 1
-    side.bounded += _is_bounded(decision)
-
-
-def _is_bounded(decision: Decision) -> bool:
-    certificate = getattr(decision, "certificate", None)
-    return certificate is not None and certificate.optimality == "BOUNDED"
+    if isinstance(decision, BestDecision):
+        side.bounded += decision.certificate.optimality is Optimality.BOUNDED

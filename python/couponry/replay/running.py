@@ -7,7 +7,8 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import BinaryIO, Final
+from io import BufferedIOBase
+from typing import Final
 
 from couponry.replay.carts import MAX_LINE, Block, TooLong, blocks
 from couponry.replay.dominance import Candidates, intersect
@@ -38,7 +39,7 @@ class Outcome:
 
 def replay(
     plan: Plan,
-    source: BinaryIO,
+    source: BufferedIOBase,
     *,
     name: str,
     processes: int,
@@ -64,7 +65,7 @@ def replay(
     return Outcome(plan, tally, candidates, seconds, 1 if pool is None else pool.processes, peak)
 
 
-def _read(source: BinaryIO, name: str, block_size: int) -> Iterator[Block]:
+def _read(source: BufferedIOBase, name: str, block_size: int) -> Iterator[Block]:
     try:
         yield from blocks(source, block_size)
     except TooLong as error:
