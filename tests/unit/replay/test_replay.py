@@ -21,6 +21,7 @@ from couponry.replay.errors import BadLines, WorkerDied
 from couponry.replay.findings import Code, Finding, findings
 from couponry.replay.generating import generate
 from couponry.replay.pool import Pool
+from couponry.replay.pricing import Mode
 from couponry.replay.report import Report, as_json, report_of
 from couponry.replay.running import Outcome, replay
 from tests.unit.replay.shop import NOW, campaign, cart, instant, ladder, percent, plan, run, text, threshold
@@ -109,6 +110,33 @@ def test_a_template_applies_when_the_cart_was_made() -> None:
     assert [example.order_id for example in outcome.tally.worst.entries()] == ["in"]
     assert outcome.tally.draft.templates[4].reasons == {"NOT_STARTED": 1, "EXPIRED": 1}
     assert run(plan(DRAFT, now=NOW - timedelta(days=40)), [cart(5_000)]).tally.draft.templates[4].orders == 1
+
+
+def test_the_best_set_is_priced_where_the_order_of_application_would_take_less() -> None:
+    draft = campaign(first=threshold(0, 10, priority=1), better=threshold(0, 30))
+    given, chosen = (run(plan(draft, mode=mode), [cart(100)]).tally for mode in (Mode.APPLY, Mode.BEST))
+    assert [tally.draft.currencies["CNY"].discount for tally in (given, chosen)] == [10, 30]
+    assert chosen.draft.templates[0].reasons == {"NOT_IN_BEST": 1}
+    assert chosen.draft.bounded == 0
+
+
+def test_a_best_set_that_is_not_proven_is_counted() -> None:
+    random = Random(1)
+    skus = [f"sku-{number}" for number in range(40)]
+    templates = (
+        percent(
+            random.randrange(1_000, 6_000),
+            scope=Scope(include_skus=tuple(random.sample(skus, 12))),
+            exclusive_group="",
+            priority=random.randrange(9),
+        )
+        for _ in range(30)
+    )
+    hard = Campaign(tuple(Template(f"t{n}", terms) for n, terms in enumerate(templates)), Rules(count_limit=12))
+    carts = [cart(*(random.randrange(500, 9_000) for _ in skus)), cart(5_000)]
+    outcome = run(plan(hard, mode=Mode.BEST), carts)
+    assert outcome.tally.draft.bounded == 1
+    assert report_of(outcome).draft.bounded == 1
 
 
 def test_currencies_are_never_added_up() -> None:
