@@ -10,7 +10,7 @@ _WIDTH: Final = 760
 _HEIGHT: Final = 220
 _TOP: Final = 18
 _BELOW: Final = 64
-_LEFT: Final = 8
+_LEFT: Final = 60
 
 
 class Bars(NamedTuple):
