@@ -128,6 +128,10 @@ impl<'p, 'a> Search<'p, 'a> {
 
     fn visit(&mut self, node: &Node) {
         let order = Order::of(node, self.problem);
+        let everything = self.most(&order, node.open, &Limits::of(node, self.problem));
+        if node.total + node.headroom.min(everything) < self.wanted() {
+            return;
+        }
         let mut children: [(i64, usize); MAX] = [(0, 0); MAX];
         let mut count = 0;
         for place in members(self.choosable(node)) {

@@ -52,18 +52,27 @@ impl Units {
             return taken;
         }
         let old = std::mem::take(&mut self.0);
-        let (of_these, kept) = part(&old, picked);
-        let weights: SmallVec<[Stack; 8]> =
-            of_these.iter().map(|run| Stack { count: run.count, net: (run.net - above).max(0) }).collect();
-        let mut from = 0;
-        for (&run, share) in of_these.iter().zip(split(amount, &weights)) {
-            self.write(&mut taken, from, run, share);
-            from += run.count;
+        if picked == i64::MAX {
+            // The whole line, so above nothing.
+            self.spread(&mut taken, amount, &old, &old);
+            return taken;
         }
+        let (of_these, kept) = part(&old, picked);
+        let weights: SmallVec<[Stack; 4]> =
+            of_these.iter().map(|run| Stack { count: run.count, net: (run.net - above).max(0) }).collect();
+        self.spread(&mut taken, amount, &of_these, &weights);
         for run in kept {
             push_left(&mut self.0, run);
         }
         taken
+    }
+
+    fn spread(&mut self, taken: &mut Runs<UnitRun>, amount: i64, runs: &[Stack], weights: &[Stack]) {
+        let mut from = 0;
+        for (&run, share) in runs.iter().zip(split(amount, weights)) {
+            self.write(taken, from, run, share);
+            from += run.count;
+        }
     }
 
     fn write(&mut self, taken: &mut Runs<UnitRun>, mut from: i64, run: Stack, share: Share) {
