@@ -191,7 +191,9 @@ fn eligible_lines(cart: &Cart, terms: &Terms) -> Vec<usize> {
     let left_out = |line: &Line| line.not_discountable || (terms.exclude_sale_items && line.on_sale());
     let of_shop = |line: &Line| terms.shop_id.as_ref().is_none_or(|shop_id| *shop_id == line.shop_id);
     let eligible = |line: &Line| !left_out(line) && of_shop(line) && terms.scope.takes_line(line);
-    cart.lines.iter().enumerate().filter(|(_, line)| eligible(line)).map(|(place, _)| place).collect()
+    let mut places = Vec::with_capacity(cart.lines.len());
+    places.extend(cart.lines.iter().enumerate().filter(|(_, line)| eligible(line)).map(|(place, _)| place));
+    places
 }
 
 /// A scope that names goods takes the shipments of the shops that send eligible goods; any other goes by the shop.

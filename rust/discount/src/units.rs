@@ -88,6 +88,9 @@ impl Units {
 
     /// (count, net) in ascending net.
     pub(crate) fn ascending(&self) -> Runs<(i64, i64)> {
+        if let [run] = self.0[..] {
+            return smallvec::smallvec![(run.count, run.net)];
+        }
         let mut runs = self.0.clone();
         runs.sort_unstable_by_key(|run| run.net);
         let mut merged = Runs::new();

@@ -371,7 +371,7 @@ def test_many_carts_are_answered_in_their_order_on_any_number_of_threads() -> No
 
 def test_the_wrong_one_of_many_is_named() -> None:
     good = (CART, [Coupon(1, 1, TEN_OFF)])
-    bad_cart = (Cart("CNY", (replace(LINE, quantity=0),)), [])
+    bad_cart: tuple[Cart, list[Coupon]] = (Cart("CNY", (replace(LINE, quantity=0),)), [])
     found = violations(InvalidCart, lambda: best_many([good, bad_cart], now=NOW))
     assert [field for field, _ in found] == ["calls[1].cart.lines[0].quantity"]
     found = violations(InvalidCoupons, lambda: best_many([good, (CART, [Coupon(0, 1, TEN_OFF)])], now=NOW))
