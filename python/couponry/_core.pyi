@@ -5,9 +5,30 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, final
 
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
-from couponry.discount.rows import DecisionRow, Told
+from couponry.discount.rows import (
+    AppliedRow,
+    CertificateRow,
+    HintRow,
+    LineRow,
+    RejectedRow,
+    ShipmentRow,
+    Told,
+)
 
-__all__ = ["L1", "Call", "CodeKey", "Engine", "HealthTable", "Protocol", "check_terms", "lua_scripts", "price_cart"]
+__all__ = [
+    "L1",
+    "Call",
+    "CodeKey",
+    "Engine",
+    "HealthTable",
+    "Outcome",
+    "Protocol",
+    "best_cart",
+    "best_carts",
+    "check_terms",
+    "lua_scripts",
+    "price_cart",
+]
 
 # Scripts (rust/core/src/scripts.rs)
 
@@ -51,13 +72,43 @@ class CodeKey:
 
 # The discount calculator (rust/core/src/discount.rs)
 
-def price_cart(
-    cart: Cart, coupons: Sequence[tuple[Coupon, int | None, int | None]], rules: Rules, now_ms: int
-) -> tuple[Told, Told, DecisionRow | None]:
-    """Violations of the cart, else those of coupons and rules, else the decision.
+@final
+class Outcome:
+    """What was decided, handed out in rows that name coupons, lines and shipments by their place in the input."""
 
-    A coupon comes with its window in milliseconds since 1970.
+    @property
+    def original(self) -> int: ...
+    @property
+    def discount(self) -> int: ...
+    @property
+    def payable(self) -> int: ...
+    @property
+    def applied(self) -> list[AppliedRow]: ...
+    @property
+    def rejected(self) -> list[RejectedRow]: ...
+    @property
+    def lines(self) -> list[LineRow]: ...
+    @property
+    def shipments(self) -> list[ShipmentRow]: ...
+    @property
+    def hints(self) -> list[HintRow]: ...
+    @property
+    def certificate(self) -> CertificateRow | None:
+        """None of a decision on given coupons."""
+
+def price_cart(cart: Cart, coupons: Sequence[Coupon], rules: Rules, now_ms: int | None) -> Outcome | tuple[Told, Told]:
+    """The decision; or violations of the cart, else those of coupons and rules.
+
+    `now_ms` is milliseconds since 1970, None of a time without a zone.
     """
+
+def best_cart(cart: Cart, coupons: Sequence[Coupon], rules: Rules, now_ms: int | None) -> Outcome | tuple[Told, Told]:
+    """The same of the best of the coupons."""
+
+def best_carts(
+    calls: Sequence[tuple[Cart, Sequence[Coupon]]], rules: Rules, now_ms: int | None, threads: int
+) -> tuple[int | None, list[Outcome | tuple[Told, Told]]]:
+    """The same for each call, on so many threads (0: one a core); or the place of a wrong one, and its violations."""
 
 def check_terms(terms: Terms) -> Told:
     """What is wrong with the terms."""

@@ -20,6 +20,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from couponry.replay.command import replay
+
 if TYPE_CHECKING:
     from couponry.config import Settings
     from couponry.devstack import DevStack
@@ -38,6 +40,7 @@ app = typer.Typer(
 )
 dev = typer.Typer(no_args_is_help=True, help="Private MariaDB and Redis for development, on unix sockets.")
 app.add_typer(dev, name="dev")
+app.command()(replay)
 
 ConfigOption = Annotated[
     Path | None,

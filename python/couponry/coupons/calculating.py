@@ -6,12 +6,12 @@ from typing import Final
 
 from couponry import discount
 from couponry.clock import Clock
-from couponry.coupons.pricing import Candidate, cart_of, decide
+from couponry.coupons.pricing import Candidate, Decided, cart_of, certificate_message, decided
 from couponry.coupons.refs import RefResolver, ResolvedRef
 from couponry.coupons.specs import check_terms
 from couponry.coupons.wallet import Wallet
-from couponry.errors import Unimplemented
-from couponry.v1 import coupon_pb2, discount_pb2, template_pb2
+from couponry.errors import FieldViolation, InvalidArgument
+from couponry.v1 import coupon_pb2, discount_pb2, reason_pb2, template_pb2
 from couponry.validation import Violations
 
 __all__ = ["Calculator"]
@@ -32,7 +32,32 @@ class Calculator:
         self._submitted_limit = submitted_limit
 
     async def calculate(self, request: discount_pb2.CalculateDiscountRequest) -> discount_pb2.CalculateDiscountResponse:
-        """What the named coupons take off: each of them is applied, or rejected with a reason."""
+        """What the named coupons take off, or the best of them: each is applied, or rejected with a reason."""
+        decided = await self._decided(request)
+        return discount_pb2.CalculateDiscountResponse(decision=decided.message(), certificate=_certificate(decided))
+
+    async def explain(self, request: discount_pb2.ExplainRequest) -> discount_pb2.ExplainResponse:
+        """The same in words too."""
+        violations = Violations()
+        language = request.language or discount.LANGUAGES[0]
+        if language not in discount.LANGUAGES:
+            violations.add("language", f"must be one of {', '.join(discount.LANGUAGES)}, or empty")
+        if not request.HasField("calculation"):
+            violations.add("calculation", "is required")
+        violations.raise_if_any()
+        try:
+            decided = await self._decided(request.calculation)
+        except InvalidArgument as error:
+            raise InvalidArgument(
+                FieldViolation(f"calculation.{violation.field}", violation.text) for violation in error.violations
+            ) from None
+        return discount_pb2.ExplainResponse(
+            paragraphs=[*discount.explain(decided.decision, language), *_refused_texts(decided, language)],
+            decision=decided.message(),
+            certificate=_certificate(decided),
+        )
+
+    async def _decided(self, request: discount_pb2.CalculateDiscountRequest) -> Decided:
         violations = Violations()
         self._check_counts(request, violations)
         violations.raise_if_any()
@@ -46,18 +71,16 @@ class Calculator:
         refs = self._refs.resolve(request.user_id, request.coupons, "coupons", violations)
         inline = _inline_candidates(request.inline_coupons, refs, violations)
         violations.raise_if_any()
-        if request.mode == discount_pb2.CALCULATE_MODE_BEST:
-            raise Unimplemented("the best combination comes with a later release: name the coupons with APPLY_GIVEN")
         candidates = await self._stored_candidates(request.user_id, refs)
         inline_refs = [ResolvedRef(coupon_id, "", f"{_INLINE}[{index}]") for index, coupon_id in enumerate(inline)]
-        decision = decide(
+        return decided(
             cart,
             [*refs, *inline_refs],
             candidates | inline,
             replace(self._rules, minimum_payable=request.minimum_payable),
             self._clock(),
+            best=request.mode == discount_pb2.CALCULATE_MODE_BEST,
         )
-        return discount_pb2.CalculateDiscountResponse(decision=decision)
 
     def _check_counts(self, request: discount_pb2.CalculateDiscountRequest, violations: Violations) -> None:
         submitted = len(request.coupons) + len(request.inline_coupons)
@@ -70,9 +93,27 @@ class Calculator:
         self._refs.missed(user_id, [ref for ref in refs if ref.coupon_id not in found])
         return await self._wallet.candidates(list(found.values()))
 
-    async def explain(self, request: discount_pb2.ExplainRequest) -> discount_pb2.ExplainResponse:  # noqa: ARG002
-        """A decision as text, in a later release."""
-        raise Unimplemented("Explain comes with a later release: CalculateDiscount gives the reasons as codes")
+
+def _certificate(decided: Decided) -> discount_pb2.Certificate | None:
+    decision = decided.decision
+    return certificate_message(decision.certificate) if isinstance(decision, discount.BestDecision) else None
+
+
+def _refused_texts(decided: Decided, language: str) -> list[str]:
+    """On the coupons that were refused before the calculation; one that was typed is called by its code."""
+    return [
+        discount.explain_rejected(
+            discount.Rejected(
+                refused.coupon_id,
+                refused.template_id,
+                discount.Reason[reason_pb2.Reason.Name(refused.reason).removeprefix("REASON_")],
+            ),
+            decided.decision.currency,
+            language,
+            name=refused.code or None,
+        )
+        for refused in decided.refused
+    ]
 
 
 def _inline_candidates(

@@ -17,7 +17,17 @@ from couponry.errors import FieldViolation, InvalidArgument
 from couponry.v1 import cart_pb2, coupon_pb2, discount_pb2, reason_pb2, template_pb2
 from couponry.validation import Violations
 
-__all__ = ["Candidate", "RefResolver", "ResolvedRef", "cart_of", "decide", "terms_of"]
+__all__ = [
+    "Candidate",
+    "Decided",
+    "RefResolver",
+    "ResolvedRef",
+    "cart_of",
+    "certificate_message",
+    "decide",
+    "decided",
+    "terms_of",
+]
 
 MAX_LINES: Final = 500
 MAX_SHIPMENTS: Final = 500
@@ -78,6 +88,8 @@ def terms_of(message: template_pb2.Terms) -> discount.Terms:
         max_discount=message.max_discount if given("max_discount") else None,
         tiers=tuple(discount.Tier(tier.min_spend, tier.amount_off) for tier in message.tiers),
         repeat=discount.Repeat(message.repeat.every, message.repeat.amount_off) if given("repeat") else None,
+        nth_item=_nth_item_of(message.nth_item) if given("nth_item") else None,
+        fixed_price=_fixed_price_of(message.fixed_price) if given("fixed_price") else None,
         scope=_scope_of(message.scope),
         shop_id=message.shop_id if given("shop_id") else None,
         priority=message.priority,
@@ -94,6 +106,19 @@ def terms_of(message: template_pb2.Terms) -> discount.Terms:
     )
 
 
+def _nth_item_of(message: template_pb2.NthItem) -> discount.NthItem:
+    return discount.NthItem(
+        message.group_size,
+        message.discounted_units,
+        message.percent_off_bp,
+        message.max_groups if message.HasField("max_groups") else None,
+    )
+
+
+def _fixed_price_of(message: template_pb2.FixedPrice) -> discount.FixedPrice:
+    return discount.FixedPrice(message.unit_price, message.max_units if message.HasField("max_units") else None)
+
+
 def _scope_of(message: template_pb2.Scope) -> discount.Scope:
     return discount.Scope(
         include_skus=tuple(message.include_skus),
@@ -105,6 +130,23 @@ def _scope_of(message: template_pb2.Scope) -> discount.Scope:
         exclude_categories=tuple(message.exclude_categories),
         exclude_shops=tuple(message.exclude_shops),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The calculator's decision on the coupons that were found, and the refs that were refused before."""
+
+    decision: discount.Decision
+    refused: tuple[discount_pb2.RejectedCoupon, ...]
+    codes: Mapping[int, str]
+
+    def message(self) -> discount_pb2.Decision:
+        """All of it as one message."""
+        message = decision_message(self.decision)
+        for rejected in message.rejected:
+            rejected.code = self.codes[rejected.coupon_id]
+        message.rejected.extend(self.refused)
+        return message
 
 
 def decide(
@@ -119,6 +161,19 @@ def decide(
     A ref without a candidate is NOT_FOUND, a second ref to one coupon DUPLICATE. Raises InvalidArgument with the paths
     of the cart's fields.
     """
+    return decided(cart, refs, candidates, rules, now, best=False).message()
+
+
+def decided(
+    cart: discount.Cart,
+    refs: Sequence[ResolvedRef],
+    candidates: Mapping[int, Candidate],
+    rules: discount.Rules,
+    now: datetime,
+    *,
+    best: bool,
+) -> Decided:
+    """What `decide` answers, before it is a message; with `best` the best set of the coupons is applied."""
     refused: list[discount_pb2.RejectedCoupon] = []
     chosen: dict[int, ResolvedRef] = {}
     for ref in refs:
@@ -131,11 +186,8 @@ def decide(
             chosen[ref.coupon_id] = ref
     coupons = [coupon_of(candidates[coupon_id]) for coupon_id in chosen]
     fields = [ref.field for ref in chosen.values()]
-    decision = decision_message(price(cart, coupons, rules, now, fields=fields))
-    for rejected in decision.rejected:
-        rejected.code = chosen[rejected.coupon_id].code
-    decision.rejected.extend(refused)
-    return decision
+    decision = price(cart, coupons, rules, now, fields=fields, best=best)
+    return Decided(decision, tuple(refused), {coupon_id: ref.code for coupon_id, ref in chosen.items()})
 
 
 def price(
@@ -145,10 +197,14 @@ def price(
     now: datetime,
     *,
     fields: Sequence[str] = (),
+    best: bool = False,
 ) -> discount.Decision:
-    """The calculator; `fields` are where the request names the coupons. Raises InvalidArgument with such paths."""
+    """The calculator, choosing where `best` says so. Raises InvalidArgument with paths of the request.
+
+    `fields` are where it names the coupons.
+    """
     try:
-        return discount.price(cart, coupons, rules, now=now)
+        return (discount.best if best else discount.price)(cart, coupons, rules, now=now)
     except discount.InvalidCart as error:
         raise InvalidArgument(FieldViolation(f"cart.{field}", text) for field, text in error.violations) from None
     except discount.InvalidCoupons as error:
@@ -245,7 +301,7 @@ def rejected_message(rejected: discount.Rejected) -> discount_pb2.RejectedCoupon
         template_id=rejected.template_id,
         reason=cast("reason_pb2.Reason", reason_pb2.Reason.Value(f"REASON_{rejected.reason.name}")),
     )
-    for field in ("short_by", "with_coupon_id", "group", "left"):
+    for field in ("short_by", "with_coupon_id", "group", "left", "less_by"):
         value = getattr(rejected, field)
         if value is not None:
             setattr(message, field, value)
@@ -258,6 +314,24 @@ def _refused(ref: ResolvedRef, template_id: int, reason: reason_pb2.Reason) -> d
     return discount_pb2.RejectedCoupon(coupon_id=coupon_id, template_id=template_id, reason=reason, code=ref.code)
 
 
+def certificate_message(certificate: discount.Certificate) -> discount_pb2.Certificate:
+    """Why no other set takes more."""
+    message = discount_pb2.Certificate(
+        optimality=(
+            discount_pb2.OPTIMALITY_EXACT
+            if certificate.optimality is discount.Optimality.EXACT
+            else discount_pb2.OPTIMALITY_BOUNDED
+        ),
+        gap=certificate.gap,
+        chosen=certificate.chosen,
+        nodes_visited=certificate.nodes_visited,
+    )
+    if certificate.runner_up is not None:
+        message.runner_up.coupon_ids.extend(certificate.runner_up.coupon_ids)
+        message.runner_up.less_by = certificate.runner_up.less_by
+    return message
+
+
 def _hint(hint: discount.Hint) -> discount_pb2.Hint:
     message = discount_pb2.Hint(coupon_id=hint.coupon_id)
     if hint.next_tier is not None:
@@ -265,6 +339,8 @@ def _hint(hint: discount.Hint) -> discount_pb2.Hint:
         message.next_tier.short_by = hint.next_tier.short_by
     elif hint.unused is not None:
         message.unused = hint.unused
+    elif hint.unlock is not None:
+        message.unlock.short_by = hint.unlock
     return message
 
 

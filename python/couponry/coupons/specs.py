@@ -15,7 +15,6 @@ from couponry import discount
 from couponry.clock import from_timestamp, to_sql, to_timestamp
 from couponry.coupons.messages import terms_json
 from couponry.coupons.pricing import terms_of
-from couponry.errors import Unimplemented
 from couponry.v1 import template_pb2
 from couponry.validation import Violations
 
@@ -25,11 +24,10 @@ MAX_TOTAL: Final = 10**9
 _WINDOW_ENDS: Final = ("receive_from", "receive_until", "valid_from", "valid_until")
 _FREE: Final = frozenset({"name", "description", "metadata", "total"})
 _DAY_MS: Final = 86_400_000
-_LATER_KINDS: Final = frozenset({template_pb2.KIND_FIXED_PRICE, template_pb2.KIND_NTH_ITEM})
 
 
 def check_spec(spec: template_pb2.TemplateSpec, field: str, violations: Violations) -> None:
-    """Notes everything wrong with a spec. Raises Unimplemented for a kind that a later release brings."""
+    """Notes everything wrong with a spec."""
     if spec.HasField("key"):
         violations.shop_id(f"{field}.key", spec.key)
     violations.text(f"{field}.name", spec.name, least=1, most=64)
@@ -63,16 +61,10 @@ def _check_windows(spec: template_pb2.TemplateSpec, field: str, violations: Viol
 
 
 def check_terms(terms: template_pb2.Terms, field: str, violations: Violations) -> None:
-    """Notes everything wrong with terms. Raises Unimplemented for a kind that a later release brings."""
-    if terms.kind in _LATER_KINDS:
-        name = template_pb2.Kind.Name(terms.kind).removeprefix("KIND_")
-        raise Unimplemented(f"coupons of kind {name} come with a later release")
+    """Notes everything wrong with terms."""
     specified = violations.enum(f"{field}.kind", terms.kind) and violations.enum(
         f"{field}.coupon_class", terms.coupon_class
     )
-    for other in ("nth_item", "fixed_price"):
-        if terms.HasField(other):
-            violations.add(f"{field}.{other}", "belongs to another kind")
     if specified:
         try:
             discount.validate_terms(terms_of(terms))

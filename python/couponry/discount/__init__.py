@@ -1,35 +1,57 @@
-"""What coupons take off a cart: `price(cart, coupons, rules, now=...)`, pure and exact.
+"""What coupons take off a cart: `price` what is given, choose the `best`, `explain` either; pure and exact.
 
 Plain frozen values go in and come out; amounts are whole minor units, and nothing here needs a server or a store. The
 contract is docs/discounts.md.
 """
 
-from couponry.discount.calculator import ORDER_TOTAL_LINE_ID, price, validate_terms
+from couponry.discount.answers import ORDER_TOTAL_LINE_ID
+from couponry.discount.calculator import best, best_many, price, validate_terms
 from couponry.discount.decision import (
     Applied,
+    BestDecision,
+    Certificate,
     Decision,
     Hint,
     LineAllocation,
     LineResult,
     NextTier,
     Rejected,
+    RunnerUp,
     ShipmentAllocation,
     ShipmentResult,
     UnitNet,
     UnitRun,
 )
 from couponry.discount.errors import InvalidCart, InvalidCoupons, InvalidInput, InvalidTerms, Violation
-from couponry.discount.inputs import Cart, Coupon, Line, Repeat, Rules, Scope, Shipment, Terms, Tier
-from couponry.discount.names import CouponClass, CouponState, Kind, Overshoot, Reason
+from couponry.discount.explaining import LANGUAGES, explain, explain_rejected
+from couponry.discount.inputs import (
+    Cart,
+    Coupon,
+    FixedPrice,
+    Line,
+    NthItem,
+    Repeat,
+    Rules,
+    Scope,
+    Shipment,
+    Terms,
+    Tier,
+)
+from couponry.discount.money import amount_text
+from couponry.discount.names import CouponClass, CouponState, Kind, Optimality, Overshoot, Reason
 
 __all__ = [
+    "LANGUAGES",
     "ORDER_TOTAL_LINE_ID",
     "Applied",
+    "BestDecision",
     "Cart",
+    "Certificate",
     "Coupon",
     "CouponClass",
     "CouponState",
     "Decision",
+    "FixedPrice",
     "Hint",
     "InvalidCart",
     "InvalidCoupons",
@@ -40,11 +62,14 @@ __all__ = [
     "LineAllocation",
     "LineResult",
     "NextTier",
+    "NthItem",
+    "Optimality",
     "Overshoot",
     "Reason",
     "Rejected",
     "Repeat",
     "Rules",
+    "RunnerUp",
     "Scope",
     "Shipment",
     "ShipmentAllocation",
@@ -54,6 +79,11 @@ __all__ = [
     "UnitNet",
     "UnitRun",
     "Violation",
+    "amount_text",
+    "best",
+    "best_many",
+    "explain",
+    "explain_rejected",
     "price",
     "validate_terms",
 ]

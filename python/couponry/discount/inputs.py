@@ -9,7 +9,13 @@ from datetime import datetime
 
 from couponry.discount.names import CouponClass, CouponState, Kind, Overshoot
 
-__all__ = ["Cart", "Coupon", "Line", "Repeat", "Rules", "Scope", "Shipment", "Terms", "Tier"]
+__all__ = ["Cart", "Coupon", "FixedPrice", "Line", "NthItem", "Repeat", "Rules", "Scope", "Shipment", "Terms", "Tier"]
+
+
+class _Kept:
+    """Room for the compiled form, which the extension makes at the first use of a value that can't change."""
+
+    __slots__ = ("_compiled",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,7 @@ class Shipment:
 
 
 @dataclass(frozen=True, slots=True)
-class Cart:
+class Cart(_Kept):
     """Up to 500 lines and 500 shipments, all in one ISO 4217 `currency`; their sum fits in 64 bits.
 
     Exactly one of `lines` and `order_total` is given: a total alone takes only coupons that are for everything.
@@ -88,15 +94,38 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class NthItem:
+    """Of every `group_size` (2 to 1,000) eligible units the `discounted_units` (fewer than a group) cheapest are off.
+
+    `percent_off_bp` is basis points OFF. At most `max_groups` groups (1 to 1,000,000), None: as many as there are. The
+    cheapest of all units are picked, by list price.
+    """
+
+    group_size: int
+    discounted_units: int
+    percent_off_bp: int
+    max_groups: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FixedPrice:
+    """The eligible units at `unit_price` (>= 1, minor units) each; the dearest `max_units` of them, None: all."""
+
+    unit_price: int
+    max_units: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms(_Kept):
     """What a template promises. A field that its kind does not use must be absent.
 
     Amounts are minor units of `currency`; `min_quantity` counts eligible units; `percent_off_bp` is basis points OFF, 1
-    to 10,000: 2000 is 20% off (8折). THRESHOLD_OFF takes exactly one of `amount_off`, `tiers` (at most 50), `repeat`.
-    FREE_SHIPPING is of class SHIPPING; class SHOP, and only it, has a `shop_id`. The higher `priority` (32 bits) is
-    applied first within a class. `exclusive_group`: None is the default group of the kind, "" none, any other text (not
-    beginning with "@") a group of which one coupon is applied. `stack_limit` (1 to 30): coupons of this template in one
-    order. `exclusive` stands alone, except beside templates flagged `joint`.
+    to 10,000: 2000 is 20% off (8折). THRESHOLD_OFF takes exactly one of `amount_off`, `tiers` (at most 50), `repeat`;
+    NTH_ITEM takes `nth_item`, FIXED_PRICE `fixed_price`. FREE_SHIPPING is of class SHIPPING; class SHOP, and only it,
+    has a `shop_id`. The higher `priority` (32 bits) is applied first within a class. `exclusive_group`: None is the
+    default group of the kind, "" none, any other text (not beginning with "@") a group of which one coupon is applied.
+    `stack_limit` (1 to 30): coupons of this template in one order. `exclusive` stands alone, except beside templates
+    flagged `joint`.
     """
 
     kind: Kind
@@ -109,6 +138,8 @@ class Terms:
     max_discount: int | None = None
     tiers: tuple[Tier, ...] = ()
     repeat: Repeat | None = None
+    nth_item: NthItem | None = None
+    fixed_price: FixedPrice | None = None
     scope: Scope = field(default_factory=Scope)
     shop_id: str | None = None
     priority: int = 0
@@ -121,7 +152,7 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Coupon:
+class Coupon(_Kept):
     """A coupon that may be used in [`valid_from`, `valid_until`), aware times; None is no limit on that side.
 
     Times are compared in whole milliseconds. `budget_left` is what the template's budget has left in minor units, None
@@ -139,16 +170,17 @@ class Coupon:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(_Kept):
     """What holds for the whole order.
 
     No coupon takes the payable amount (goods and shipping, minor units) below `minimum_payable`. The limits, 1 to 30,
-    are those of the default groups `@percent_or_threshold`, `@instant_off` and `@free_shipping`, of all applied coupons
-    (`@count`), and of the coupons of one call.
+    are those of the default groups `@percent_or_threshold`, `@unit_price`, `@instant_off` and `@free_shipping`, of all
+    applied coupons (`@count`), and of the coupons of one call.
     """
 
     minimum_payable: int = 0
     percent_or_threshold_limit: int = 1
+    unit_price_limit: int = 1
     instant_limit: int = 2
     free_shipping_limit: int = 1
     count_limit: int = 5

@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["CouponClass", "CouponState", "Kind", "Overshoot", "Reason"]
+__all__ = ["CouponClass", "CouponState", "Kind", "Optimality", "Overshoot", "Reason"]
 
 
 class Kind(StrEnum):
@@ -14,6 +14,10 @@ class Kind(StrEnum):
     """`percent_off_bp` of the basis, at most `max_discount`."""
     INSTANT_OFF = "INSTANT_OFF"
     """Take `amount_off`, no threshold."""
+    FIXED_PRICE = "FIXED_PRICE"
+    """The dearest eligible units at a set price (一口价)."""
+    NTH_ITEM = "NTH_ITEM"
+    """Of every so many eligible units the cheapest ones at a discount (第二件半价)."""
     FREE_SHIPPING = "FREE_SHIPPING"
     """Off shipping only, at most `max_discount`."""
 
@@ -36,6 +40,14 @@ class Overshoot(StrEnum):
     """Leave the coupon out with `Reason.OVERSHOOT`."""
 
 
+class Optimality(StrEnum):
+    """What is known of a choice."""
+
+    EXACT = "EXACT"
+    BOUNDED = "BOUNDED"
+    """The search ran out of its allowance: the best found, with the gap."""
+
+
 class CouponState(StrEnum):
     """What has become of a user's coupon."""
 
@@ -52,6 +64,8 @@ class Reason(StrEnum):
     """Why a coupon was left out; where several fit, the first in this order is given, but for the window of a coupon,
     which comes after its state."""
 
+    NOT_FOUND = "NOT_FOUND"
+    """Found before the calculation, by who looks coupons up: the calculator never gives it."""
     NOT_STARTED = "NOT_STARTED"
     EXPIRED = "EXPIRED"
     TEMPLATE_PAUSED = "TEMPLATE_PAUSED"
@@ -78,3 +92,5 @@ class Reason(StrEnum):
     """Its `group` is full; the names of default groups, and that of all coupons, begin with "@"."""
     STACK_LIMIT = "STACK_LIMIT"
     """Enough coupons of its template are applied."""
+    NOT_IN_BEST = "NOT_IN_BEST"
+    """The best set with it takes `less_by` less than the best of all; 0: as good, but later in the order of ties."""

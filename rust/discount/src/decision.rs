@@ -3,12 +3,12 @@
 use std::cmp::{Ordering, Reverse};
 
 use crate::cart::Cart;
-use crate::coupon::Coupon;
-use crate::offer::{Offer, Promise};
+use crate::coupon::{Coupon, CouponSpec};
+use crate::offer::Offer;
 use crate::refusal::Refusal;
 use crate::rules::Rules;
 use crate::tally::{Taken, Tally};
-use crate::units::{UnitRun, Units};
+use crate::units::{Runs, UnitRun};
 use crate::violation::Violations;
 
 /// What was decided: `original - discount = payable`, and the same for every line and shipment.
@@ -42,7 +42,7 @@ pub struct Applied {
 pub struct LineShare {
     pub line: usize,
     pub discount: i64,
-    pub units: Vec<UnitRun>,
+    pub units: Runs<UnitRun>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub struct LineReceipt {
     pub discount: i64,
     pub net: i64,
     /// (count, net of each) in ascending net.
-    pub units: Vec<(i64, i64)>,
+    pub units: Runs<(i64, i64)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +67,23 @@ pub struct ShipmentReceipt {
     pub net: i64,
 }
 
-/// Of an applied coupon: what would take more off, or what was lost.
+/// What would take more off, or what was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hint {
-    NextTier { coupon: usize, amount_off: i64, short_by: i64 },
-    Unused { coupon: usize, amount: i64 },
+    NextTier {
+        coupon: usize,
+        amount_off: i64,
+        short_by: i64,
+    },
+    Unused {
+        coupon: usize,
+        amount: i64,
+    },
+    /// Of a coupon that was left out, in the answer of `best`: with so much more of eligible goods it could apply.
+    Unlock {
+        coupon: usize,
+        short_by: i64,
+    },
 }
 
 /// Applies these and no others. Fails when there are more than may be submitted.
@@ -84,12 +96,12 @@ pub fn apply_given(cart: &Cart, coupons: &[Coupon], rules: &Rules, now: i64) -> 
             rejected.push(Rejected { coupon: offer.index, refusal });
         }
     }
-    rejected.sort_by(|a, b| order_of_application(coupons, a.coupon, b.coupon));
+    rejected.sort_by(|a, b| Rejected::in_order(coupons, a, b));
     Ok(write_down(cart, tally, rejected))
 }
 
 /// Eligible coupons in the order of application, and the others.
-fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, Vec<Rejected>) {
+pub(crate) fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, Vec<Rejected>) {
     let mut offers = Vec::with_capacity(coupons.len());
     let mut rejected = Vec::new();
     for (index, Coupon(coupon)) in coupons.iter().enumerate() {
@@ -100,42 +112,31 @@ fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, V
             Err(refusal) => rejected.push(Rejected { coupon: index, refusal }),
         }
     }
-    offers.sort_by(|a, b| order_of_application(coupons, a.index, b.index));
+    offers.sort_by(|a, b| order_of_application(a.coupon, b.coupon));
     (offers, rejected)
 }
 
-/// Class, then higher priority, then kind, then id; of two entries with one id, the earlier.
-fn order_of_application(coupons: &[Coupon], a: usize, b: usize) -> Ordering {
-    let key = |place: usize| {
-        let Coupon(coupon) = &coupons[place];
-        (coupon.terms.class, Reverse(coupon.terms.priority), coupon.terms.kind, coupon.coupon_id, place)
-    };
+/// Class, then higher priority, then kind, then id.
+pub(crate) fn order_of_application(a: &CouponSpec, b: &CouponSpec) -> Ordering {
+    let key =
+        |coupon: &CouponSpec| (coupon.terms.class, Reverse(coupon.terms.priority), coupon.terms.kind, coupon.coupon_id);
     key(a).cmp(&key(b))
 }
 
-fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decision {
+impl Rejected {
+    /// In the order of application; of two entries with one id, the earlier.
+    pub(crate) fn in_order(coupons: &[Coupon], a: &Self, b: &Self) -> Ordering {
+        order_of_application(&coupons[a.coupon].0, &coupons[b.coupon].0).then(a.coupon.cmp(&b.coupon))
+    }
+}
+
+pub(crate) fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decision {
     let payable = tally.payable();
-    let mut units: Vec<_> = cart.lines.iter().map(|line| Units::new(line.quantity, line.unit_price)).collect();
-    let mut line_discounts = vec![0; cart.lines.len()];
-    let mut shipment_discounts = vec![0; cart.shipments.len()];
-    let mut applied = Vec::new();
+    let (taken, nets) = tally.into_parts();
+    let mut applied = Vec::with_capacity(taken.len());
     let mut hints = Vec::new();
-    for Taken { offer, discount, unused, shares } in tally.into_taken() {
+    for Taken { offer, discount, unused, lines, shipments } in taken {
         let coupon = offer.index;
-        let mut lines = Vec::new();
-        let mut shipments = Vec::new();
-        if matches!(offer.promise, Promise::Shipping { .. }) {
-            for &(place, amount) in &shares {
-                shipment_discounts[place] += amount;
-            }
-            shipments = shares;
-        } else {
-            lines.reserve_exact(shares.len());
-            for (line, discount) in shares {
-                line_discounts[line] += discount;
-                lines.push(LineShare { line, discount, units: units[line].take(discount) });
-            }
-        }
         if let Some(next) = offer.next_tier {
             hints.push(Hint::NextTier { coupon, amount_off: next.amount_off, short_by: next.short_by });
         }
@@ -144,16 +145,16 @@ fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>) -> Decisio
         }
         applied.push(Applied { coupon, discount, lines, shipments, unused });
     }
-    let lines = cart.lines.iter().zip(units).zip(line_discounts).map(|((line, units), discount)| LineReceipt {
+    let lines = cart.lines.iter().zip(&nets.lines).enumerate().map(|(place, (line, &net))| LineReceipt {
         list: line.list(),
-        discount,
-        net: line.list() - discount,
-        units: units.into_ascending(),
+        discount: line.list() - net,
+        net,
+        units: nets.units_ascending(place),
     });
-    let shipments = cart.shipments.iter().zip(shipment_discounts).map(|(shipment, discount)| ShipmentReceipt {
+    let shipments = cart.shipments.iter().zip(&nets.shipments).map(|(shipment, &net)| ShipmentReceipt {
         list: shipment.amount,
-        discount,
-        net: shipment.amount - discount,
+        discount: shipment.amount - net,
+        net,
     });
     Decision {
         applied,

@@ -36,6 +36,10 @@ pub enum Refusal {
         group: String,
     },
     StackLimit,
+    /// In the answer of `best`: what the best set with this coupon takes less than the best of all.
+    NotInBest {
+        less_by: i64,
+    },
 }
 
 impl Refusal {
@@ -58,6 +62,7 @@ impl Refusal {
             Self::Exclusive { .. } => "EXCLUSIVE",
             Self::GroupLimit { .. } => "GROUP_LIMIT",
             Self::StackLimit => "STACK_LIMIT",
+            Self::NotInBest { .. } => "NOT_IN_BEST",
         }
     }
 }

@@ -10,6 +10,8 @@ pub struct RulesSpec {
     pub minimum_payable: i64,
     /// Coupons of the default group `@percent_or_threshold`.
     pub percent_or_threshold_limit: i64,
+    /// Coupons of the default group `@unit_price`.
+    pub unit_price_limit: i64,
     /// Coupons of the default group `@instant_off`.
     pub instant_limit: i64,
     /// Coupons of the default group `@free_shipping`.
@@ -25,6 +27,7 @@ impl Default for RulesSpec {
         Self {
             minimum_payable: 0,
             percent_or_threshold_limit: 1,
+            unit_price_limit: 1,
             instant_limit: 2,
             free_shipping_limit: 1,
             count_limit: 5,
@@ -43,6 +46,7 @@ impl Rules {
         violations.at_least("minimum_payable", spec.minimum_payable, 0);
         for (field, limit) in [
             ("percent_or_threshold_limit", spec.percent_or_threshold_limit),
+            ("unit_price_limit", spec.unit_price_limit),
             ("instant_limit", spec.instant_limit),
             ("free_shipping_limit", spec.free_shipping_limit),
             ("count_limit", spec.count_limit),

@@ -1,11 +1,18 @@
 //! Largest-remainder allocation, the one rule for lines, shipments and units: floor(D·net/ΣN) each, and the spare minor
 //! units to the larger remainder, then the larger net, then the earlier place.
+use smallvec::SmallVec;
 
 /// `count` neighbours of equal net. A line is a stack of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stack {
     pub(crate) count: i64,
     pub(crate) net: i64,
+}
+
+impl Stack {
+    pub(crate) fn one(net: i64) -> Self {
+        Self { count: 1, net }
+    }
 }
 
 /// What the members of a stack get: `each`, and the first `plus_one` of them one more.
@@ -15,16 +22,18 @@ pub(crate) struct Share {
     pub(crate) plus_one: i64,
 }
 
+pub(crate) type Shares = SmallVec<[Share; 16]>;
+
 /// Splits `amount`, which is 0 to the sum of the stacks; that sum fits in 64 bits. Nobody gets more than its net, and the
 /// shares sum up to `amount` exactly: a stack with a remainder has room for one more, as its floor is below its net.
-pub(crate) fn split(amount: i64, stacks: &[Stack]) -> Vec<Share> {
+pub(crate) fn split(amount: i64, stacks: &[Stack]) -> Shares {
     let total: i64 = stacks.iter().map(|stack| stack.count * stack.net).sum();
     debug_assert!((0..=total).contains(&amount));
     if amount == total {
         return stacks.iter().map(|stack| Share { each: stack.net, plus_one: 0 }).collect();
     }
-    let mut shares = Vec::with_capacity(stacks.len());
-    let mut waiting = Vec::with_capacity(stacks.len());
+    let mut shares = Shares::with_capacity(stacks.len());
+    let mut waiting: SmallVec<[(i64, i64, usize); 16]> = SmallVec::with_capacity(stacks.len());
     let mut spare = amount;
     for (place, stack) in stacks.iter().enumerate() {
         let (each, remainder) = scale(amount, stack.net, total);

@@ -1,6 +1,6 @@
 //! What a template promises. `TermsSpec` is flat, as it is sent; `Terms` is checked, and has exactly the fields of its
 //! kind, so that the calculation meets no impossible combination.
-use crate::cart::Currency;
+use crate::cart::{Currency, MAX_QUANTITY};
 use crate::rules::MAX_SUBMITTED;
 use crate::scope::{Scope, ScopeSpec};
 use crate::violation::Violations;
@@ -8,12 +8,14 @@ use crate::violation::Violations;
 pub const MAX_TIERS: usize = 50;
 const MAX_RATE_BP: i64 = 10_000;
 const MAX_GROUP_BYTES: usize = 64;
+const MAX_GROUP_SIZE: i64 = 1_000;
 
-/// In the order of application within a class and priority. Kinds whose discount is found unit by unit belong between
-/// `PercentOff` and `ThresholdOff`.
+/// In the order of application within a class and priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     PercentOff,
+    NthItem,
+    FixedPrice,
     ThresholdOff,
     InstantOff,
     FreeShipping,
@@ -23,6 +25,8 @@ impl Kind {
     pub fn name(self) -> &'static str {
         match self {
             Self::PercentOff => "PERCENT_OFF",
+            Self::NthItem => "NTH_ITEM",
+            Self::FixedPrice => "FIXED_PRICE",
             Self::ThresholdOff => "THRESHOLD_OFF",
             Self::InstantOff => "INSTANT_OFF",
             Self::FreeShipping => "FREE_SHIPPING",
@@ -30,7 +34,7 @@ impl Kind {
     }
 
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::PercentOff, Self::ThresholdOff, Self::InstantOff, Self::FreeShipping]
+        [Self::PercentOff, Self::NthItem, Self::FixedPrice, Self::ThresholdOff, Self::InstantOff, Self::FreeShipping]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -88,6 +92,24 @@ pub struct Repeat {
     pub amount_off: i64,
 }
 
+/// Of every `group_size` eligible units, the `discounted_units` cheapest are `percent_off_bp` off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NthItem {
+    pub group_size: i64,
+    pub discounted_units: i64,
+    pub percent_off_bp: i64,
+    /// Absent: as many groups as there are.
+    pub max_groups: Option<i64>,
+}
+
+/// The eligible units at `unit_price` each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FixedPrice {
+    pub unit_price: i64,
+    /// The dearest so many; absent: all.
+    pub max_units: Option<i64>,
+}
+
 /// Terms as sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TermsSpec {
@@ -101,6 +123,8 @@ pub struct TermsSpec {
     pub max_discount: Option<i64>,
     pub tiers: Vec<Tier>,
     pub repeat: Option<Repeat>,
+    pub nth_item: Option<NthItem>,
+    pub fixed_price: Option<FixedPrice>,
     pub scope: ScopeSpec,
     pub shop_id: Option<String>,
     pub priority: i64,
@@ -127,6 +151,8 @@ impl TermsSpec {
             max_discount: None,
             tiers: Vec::new(),
             repeat: None,
+            nth_item: None,
+            fixed_price: None,
             scope: ScopeSpec::default(),
             shop_id: None,
             priority: 0,
@@ -165,6 +191,8 @@ pub(crate) enum Benefit {
     Percent { rate_bp: i64, cap: Option<i64> },
     Amount { steps: Steps, overshoot: Overshoot },
     Shipping { cap: Option<i64> },
+    NthItem { nth_item: NthItem, cap: Option<i64> },
+    FixedPrice { fixed_price: FixedPrice, cap: Option<i64> },
 }
 
 /// How an amount grows with the spend.
@@ -264,6 +292,8 @@ fn benefit(spec: &TermsSpec, violations: &mut Violations) -> Option<Benefit> {
         ("max_discount", spec.max_discount.is_some(), kind != Kind::InstantOff),
         ("tiers", !spec.tiers.is_empty(), kind == Kind::ThresholdOff),
         ("repeat", spec.repeat.is_some(), kind == Kind::ThresholdOff),
+        ("nth_item", spec.nth_item.is_some(), kind == Kind::NthItem),
+        ("fixed_price", spec.fixed_price.is_some(), kind == Kind::FixedPrice),
     ] {
         if given && !belongs {
             violations.add(field, format!("is not a field of {}", kind.name()));
@@ -291,10 +321,42 @@ fn benefit(spec: &TermsSpec, violations: &mut Violations) -> Option<Benefit> {
             Some(Benefit::Amount { steps: Steps::Flat(amount_off), overshoot: spec.overshoot })
         }
         Kind::FreeShipping => Some(Benefit::Shipping { cap: spec.max_discount }),
+        Kind::NthItem => {
+            let nth_item = required("nth_item", spec.nth_item, kind, violations)?;
+            violations.within(|| "nth_item".to_owned(), |found| check_nth_item(nth_item, found));
+            Some(Benefit::NthItem { nth_item, cap: spec.max_discount })
+        }
+        Kind::FixedPrice => {
+            let fixed_price = required("fixed_price", spec.fixed_price, kind, violations)?;
+            violations.within(|| "fixed_price".to_owned(), |found| check_fixed_price(fixed_price, found));
+            Some(Benefit::FixedPrice { fixed_price, cap: spec.max_discount })
+        }
     }
 }
 
-fn required(field: &str, value: Option<i64>, kind: Kind, violations: &mut Violations) -> Option<i64> {
+fn check_nth_item(nth_item: NthItem, violations: &mut Violations) {
+    violations.between("group_size", nth_item.group_size, 2, MAX_GROUP_SIZE);
+    // All units of a group at a discount would be PERCENT_OFF.
+    if !(1..nth_item.group_size.max(2)).contains(&nth_item.discounted_units) {
+        violations.add(
+            "discounted_units",
+            format!("must be at least 1 and below group_size, is {}", nth_item.discounted_units),
+        );
+    }
+    violations.between("percent_off_bp", nth_item.percent_off_bp, 1, MAX_RATE_BP);
+    if let Some(max_groups) = nth_item.max_groups {
+        violations.between("max_groups", max_groups, 1, MAX_QUANTITY);
+    }
+}
+
+fn check_fixed_price(fixed_price: FixedPrice, violations: &mut Violations) {
+    violations.at_least("unit_price", fixed_price.unit_price, 1);
+    if let Some(max_units) = fixed_price.max_units {
+        violations.between("max_units", max_units, 1, MAX_QUANTITY);
+    }
+}
+
+fn required<T>(field: &str, value: Option<T>, kind: Kind, violations: &mut Violations) -> Option<T> {
     if value.is_none() {
         violations.add(field, format!("is required for {}", kind.name()));
     }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from couponry.clock import to_timestamp
-from couponry.errors import InvalidArgument, Unimplemented
+from couponry.errors import InvalidArgument
 from couponry.servicers.status import grpc_status
 from couponry.v1 import cart_pb2, coupon_pb2, reason_pb2, template_pb2
 from couponry.v1 import discount_pb2 as pb
@@ -214,12 +214,45 @@ async def test_500_wrong_lines_make_a_small_error(shop: Shop) -> None:
     assert sum(len(key) + len(value) for key, value in status.trailing_metadata) < 8192
 
 
-async def test_later_releases_bring_best_and_explain(shop: Shop) -> None:
-    request = pb.CalculateDiscountRequest(cart=cart(), mode=pb.CALCULATE_MODE_BEST, inline_coupons=[inline(1)])
-    with pytest.raises(Unimplemented, match="APPLY_GIVEN"):
-        await shop.calculator.calculate(request)
-    with pytest.raises(Unimplemented):
-        await shop.calculator.explain(pb.ExplainRequest(calculation=request))
+async def test_best_chooses_and_certifies(shop: Shop) -> None:
+    request = pb.CalculateDiscountRequest(
+        cart=cart(), mode=pb.CALCULATE_MODE_BEST, inline_coupons=[inline(n, instant_off(n)) for n in range(1, 7)]
+    )
+    response = await shop.calculator.calculate(request)
+    assert [applied.coupon_id for applied in response.decision.applied] == [2, 3, 4, 5, 6]
+    [rejected] = response.decision.rejected
+    assert (rejected.coupon_id, rejected.reason, rejected.less_by) == (1, reason_pb2.REASON_NOT_IN_BEST, 1)
+    certificate = response.certificate
+    assert (certificate.optimality, certificate.gap) == (pb.OPTIMALITY_EXACT, 0)
+    assert list(certificate.chosen) == [2, 3, 4, 5, 6]
+    assert (list(certificate.runner_up.coupon_ids), certificate.runner_up.less_by) == ([1, 3, 4, 5, 6], 1)
+
+
+@pytest.mark.parametrize(("language", "last"), [("", "no such coupon"), ("en", "no such coupon"), ("zh", "没有这张券")])
+async def test_explain_says_it_in_words(shop: Shop, language: str, last: str) -> None:
+    calculation = pb.CalculateDiscountRequest(
+        user_id="u",
+        cart=cart(),
+        mode=pb.CALCULATE_MODE_BEST,
+        coupons=[pb.CouponRef(coupon_id=7)],
+        inline_coupons=[inline(1, instant_off(150))],
+    )
+    response = await shop.calculator.explain(pb.ExplainRequest(calculation=calculation, language=language))
+    assert "1.50 CNY" in response.paragraphs[1]
+    assert last in response.paragraphs[-1]
+    assert response.decision.discount == 150
+    assert response.certificate.optimality == pb.OPTIMALITY_EXACT
+
+
+async def test_explain_names_the_wrong_field(shop: Shop) -> None:
+    for field, request in {
+        "language": pb.ExplainRequest(calculation=pb.CalculateDiscountRequest(cart=cart()), language="fr"),
+        "calculation": pb.ExplainRequest(),
+        "calculation.mode": pb.ExplainRequest(calculation=pb.CalculateDiscountRequest(cart=cart())),
+    }.items():
+        with pytest.raises(InvalidArgument) as refused:
+            await shop.calculator.explain(request)
+        assert field in {violation.field for violation in refused.value.violations}
 
 
 async def test_a_coupon_given_by_another_instance_is_found(open_shop: OpenShop) -> None:

@@ -199,6 +199,15 @@ async def test_hundreds_of_coupons_in_the_wallet(shop: Shop) -> None:
     assert {each.rejected.reason for each in found[390:]} == {reason_pb2.REASON_CURRENCY_MISMATCH}
     picked = [by_id(each.coupon) for each in found[:31]]
     assert len((await shop.calculate(*picked[:30])).applied) == 1
+    best = await shop.calculator.calculate(
+        discount_pb2.CalculateDiscountRequest(
+            user_id="u", cart=cart(), mode=discount_pb2.CALCULATE_MODE_BEST, coupons=picked[:30]
+        )
+    )
+    # All of one template: as good as each other, and so they count once.
+    assert len(best.decision.applied) == 1
+    assert {rejected.less_by for rejected in best.decision.rejected} == {0}
+    assert best.certificate.nodes_visited < 5
     with pytest.raises(InvalidArgument) as refused:
         await shop.calculate(*picked)
     assert refused.value.violations[0].field == "coupons"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from couponry.clock import to_timestamp
 from couponry.coupons.messages import template_message
 from couponry.coupons.specs import check_mask, check_spec, frozen_changes, merged, normal, spec_columns
-from couponry.errors import InvalidArgument, Unimplemented
+from couponry.errors import InvalidArgument
 from couponry.v1 import template_pb2 as pb
 from couponry.validation import Violations
 from tests.unit.coupons.builders import NOW, instant_off, spec
@@ -104,10 +104,12 @@ def test_an_empty_spec_lacks_all_that_is_required() -> None:
     assert set(wrong_fields(pb.TemplateSpec())) == required
 
 
-@pytest.mark.parametrize("kind", [pb.KIND_FIXED_PRICE, pb.KIND_NTH_ITEM])
-def test_kinds_of_a_later_release_say_so(kind: pb.Kind) -> None:
-    with pytest.raises(Unimplemented, match="later release"):
-        wrong_fields(spec(terms={"kind": kind}))
+def test_fixed_price_and_nth_item_have_fields_of_their_own() -> None:
+    fixed = {"kind": pb.KIND_FIXED_PRICE, "fixed_price": pb.FixedPrice(unit_price=0)}
+    assert "spec.terms.fixed_price.unit_price" in wrong_fields(spec(terms=fixed))
+    nth = {"kind": pb.KIND_NTH_ITEM, "nth_item": pb.NthItem(group_size=2, discounted_units=2, percent_off_bp=5000)}
+    assert "spec.terms.nth_item.discounted_units" in wrong_fields(spec(terms=nth))
+    assert "spec.terms.nth_item" in wrong_fields(spec(terms={"kind": pb.KIND_NTH_ITEM}))
 
 
 @pytest.mark.parametrize(

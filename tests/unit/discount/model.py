@@ -5,9 +5,9 @@ Only its values (carts, coupons, decisions) are the library's, so that two decis
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from fractions import Fraction
-from itertools import groupby
+from itertools import combinations, groupby
 from math import floor
 
 from couponry.discount import (
@@ -37,7 +37,14 @@ from couponry.discount import (
 )
 
 CLASSES = [CouponClass.ITEM, CouponClass.SHOP, CouponClass.PLATFORM, CouponClass.SHIPPING]
-KINDS = [Kind.PERCENT_OFF, Kind.THRESHOLD_OFF, Kind.INSTANT_OFF, Kind.FREE_SHIPPING]
+KINDS = [
+    Kind.PERCENT_OFF,
+    Kind.NTH_ITEM,
+    Kind.FIXED_PRICE,
+    Kind.THRESHOLD_OFF,
+    Kind.INSTANT_OFF,
+    Kind.FREE_SHIPPING,
+]
 STATES = {
     CouponState.LOCKED: Reason.LOCKED,
     CouponState.USED: Reason.USED,
@@ -135,6 +142,24 @@ def price(cart: Cart, coupons: Sequence[Coupon], rules: Rules, now: datetime) ->
     )
 
 
+def every_set(cart: Cart, coupons: Sequence[Coupon], rules: Rules, now: datetime) -> list[tuple[int, frozenset[int]]]:
+    """(total, coupon ids) of every set of which each coupon is applied; the best first."""
+    by_id = {coupon.coupon_id: coupon for coupon in coupons}
+    found = []
+    for count in range(len(by_id) + 1):
+        for chosen in combinations(by_id.values(), count):
+            decision = price(cart, chosen, rules, now)
+            if not decision.rejected:
+                found.append((decision.discount, frozenset(coupon.coupon_id for coupon in chosen)))
+
+    def preference(entry: tuple[int, frozenset[int]]) -> tuple[int, int, list[datetime], list[int]]:
+        total, ids = entry
+        ends = sorted(by_id[coupon_id].valid_until or datetime.max.replace(tzinfo=UTC) for coupon_id in ids)
+        return -total, len(ids), ends, sorted(ids)
+
+    return sorted(found, key=preference)
+
+
 def order_of_application(coupon: Coupon) -> tuple[int, int, int, int]:
     terms = coupon.terms
     return CLASSES.index(terms.coupon_class), -terms.priority, KINDS.index(terms.kind), coupon.coupon_id
@@ -158,13 +183,15 @@ def apply(order: Order, coupon: Coupon, rules: Rules, now: datetime) -> None:
     spend = sum(order.lines[place].unit_price * order.lines[place].quantity for place in goods)
     amount = promised_amount(terms, spend)
     quantity = sum(order.lines[place].quantity for place in goods)
-    if terms.min_quantity is not None and quantity < terms.min_quantity:
-        raise LeftOut(Reason.MIN_QUANTITY_NOT_MET, short_by=terms.min_quantity - quantity)
+    missing = max(0, (terms.min_quantity or 0) - quantity, missing_to_a_group(order, goods, terms))
+    if missing:
+        raise LeftOut(Reason.MIN_QUANTITY_NOT_MET, short_by=missing)
 
+    parts = basis_of_units(order, goods, terms)
     if terms.kind is Kind.FREE_SHIPPING:
         nets = [order.shipments[place] for place in shipments]
     else:
-        nets = [sum(order.units[place]) for place in goods]
+        nets = [sum(units) for units in parts]
     wanted = wanted_discount(terms, amount, sum(nets))
     unused = max(0, wanted - sum(nets))
     most = [wanted, sum(nets), order.payable() - rules.minimum_payable]
@@ -183,7 +210,7 @@ def apply(order: Order, coupon: Coupon, rules: Rules, now: datetime) -> None:
         coupon.coupon_id,
         coupon.template_id,
         discount,
-        () if free_shipping else take_off_lines(order, goods, shares),
+        () if free_shipping else take_off_lines(order, goods, shares, parts),
         take_off_shipments(order, shipments, shares) if free_shipping else (),
         unused,
         coupon.state is CouponState.PENDING,
@@ -198,20 +225,23 @@ def apply(order: Order, coupon: Coupon, rules: Rules, now: datetime) -> None:
 
 def wanted_discount(terms: Terms, amount: int | None, basis: int) -> int:
     """Before caps and floors."""
-    if terms.kind is Kind.FREE_SHIPPING:
+    if terms.kind in {Kind.FREE_SHIPPING, Kind.FIXED_PRICE}:
         return basis
-    if terms.percent_off_bp is not None:
-        return floor(Fraction(basis * terms.percent_off_bp, 10_000) + Fraction(1, 2))
+    rate = terms.nth_item.percent_off_bp if terms.nth_item is not None else terms.percent_off_bp
+    if rate is not None:
+        return floor(Fraction(basis * rate, 10_000) + Fraction(1, 2))
     assert amount is not None
     if amount > basis and terms.overshoot is Overshoot.REJECT:
         raise LeftOut(Reason.OVERSHOOT)
     return amount
 
 
-def take_off_lines(order: Order, goods: list[int], shares: list[int]) -> tuple[LineAllocation, ...]:
+def take_off_lines(
+    order: Order, goods: list[int], shares: list[int], parts: list[list[int]]
+) -> tuple[LineAllocation, ...]:
     allocations = []
-    for place, taken in zip(goods, shares, strict=True):
-        of_units = share(taken, order.units[place])
+    for place, taken, units in zip(goods, shares, parts, strict=True):
+        of_units = share(taken, units)
         order.units[place] = [net - less for net, less in zip(order.units[place], of_units, strict=True)]
         if taken:
             allocations.append(LineAllocation(order.lines[place].line_id, taken, runs(of_units)))
@@ -248,7 +278,8 @@ def budget_left(order: Order, coupon: Coupon) -> int | None:
 def in_scope(order: Order, terms: Terms) -> tuple[list[int], list[int]]:
     """Places of the eligible lines and, for FREE_SHIPPING, of the shipments."""
     unscoped = terms.scope == Scope() and terms.shop_id is None and not terms.exclude_sale_items
-    if order.cart.order_total is not None and not unscoped:
+    by_units = terms.kind in {Kind.NTH_ITEM, Kind.FIXED_PRICE}
+    if order.cart.order_total is not None and (by_units or not unscoped):
         raise LeftOut(Reason.SCOPE_MISMATCH)
     goods = [place for place, line in enumerate(order.lines) if eligible(line, terms)]
     if terms.kind is not Kind.FREE_SHIPPING:
@@ -277,6 +308,41 @@ def in_scope(order: Order, terms: Terms) -> tuple[list[int], list[int]]:
     if order.cart.shipments and not shipments:
         raise LeftOut(Reason.SCOPE_MISMATCH)
     return goods, shipments
+
+
+def units_by_price(order: Order, goods: list[int], above: int) -> list[tuple[int, int, int]]:
+    """(list price, line, unit) of the eligible units that cost more than `above`, the cheapest first."""
+    return sorted(
+        (order.lines[place].unit_price, place, unit)
+        for place in goods
+        for unit in range(order.lines[place].quantity)
+        if order.lines[place].unit_price > above
+    )
+
+
+def missing_to_a_group(order: Order, goods: list[int], terms: Terms) -> int:
+    return 0 if terms.nth_item is None else terms.nth_item.group_size - len(units_by_price(order, goods, 0))
+
+
+def basis_of_units(order: Order, goods: list[int], terms: Terms) -> list[list[int]]:
+    """By eligible line and unit: what the coupon may take."""
+    if terms.nth_item is not None:
+        units = units_by_price(order, goods, 0)
+        groups = len(units) // terms.nth_item.group_size
+        if terms.nth_item.max_groups is not None:
+            groups = min(groups, terms.nth_item.max_groups)
+        picked, above = units[: groups * terms.nth_item.discounted_units], 0
+    elif terms.fixed_price is not None:
+        above = terms.fixed_price.unit_price
+        dearest = sorted(units_by_price(order, goods, above), key=lambda unit: (-unit[0], *unit[1:]))
+        picked = dearest[: terms.fixed_price.max_units]
+    else:
+        return [order.units[place] for place in goods]
+    places = {(place, unit) for _, place, unit in picked}
+    return [
+        [max(0, net - above) if (place, unit) in places else 0 for unit, net in enumerate(order.units[place])]
+        for place in goods
+    ]
 
 
 def eligible(line: Line, terms: Terms) -> bool:
@@ -336,6 +402,8 @@ def group_of(terms: Terms, rules: Rules) -> tuple[tuple[str, str | None], int] |
         return None
     if terms.exclusive_group is not None:
         return (terms.exclusive_group, shop), 1
+    if terms.kind in {Kind.NTH_ITEM, Kind.FIXED_PRICE}:
+        return ("@unit_price", shop), rules.unit_price_limit
     if terms.kind is Kind.INSTANT_OFF:
         return ("@instant_off", shop), rules.instant_limit
     if terms.kind is Kind.FREE_SHIPPING:

@@ -11,15 +11,19 @@ from couponry.discount import (
     Coupon,
     CouponClass,
     CouponState,
+    FixedPrice,
     Kind,
     Line,
+    NthItem,
     Overshoot,
+    Reason,
     Repeat,
     Rules,
     Scope,
     Shipment,
     Terms,
     Tier,
+    best,
     price,
 )
 from tests.unit.discount import model
@@ -106,7 +110,33 @@ def figures(draw: st.DrawFn, coupon_class: CouponClass) -> Terms:
             min_quantity=quantity,
             max_discount=draw(caps),
         )
-    match draw(st.sampled_from(["percent", "instant", "amount", "tiers", "repeat"])):
+    match draw(st.sampled_from(["percent", "instant", "amount", "tiers", "repeat", "nth", "fixed"])):
+        case "nth":
+            size = draw(st.integers(2, 4))
+            return Terms(
+                Kind.NTH_ITEM,
+                coupon_class,
+                "CNY",
+                min_spend=draw(spends),
+                min_quantity=quantity,
+                nth_item=NthItem(
+                    size,
+                    draw(st.integers(1, size - 1)),
+                    draw(st.sampled_from([1, 3_333, 5_000, 10_000])),
+                    draw(st.sampled_from([None, None, 1, 2])),
+                ),
+                max_discount=draw(caps),
+            )
+        case "fixed":
+            return Terms(
+                Kind.FIXED_PRICE,
+                coupon_class,
+                "CNY",
+                min_spend=draw(spends),
+                min_quantity=quantity,
+                fixed_price=FixedPrice(draw(takes), draw(st.sampled_from([None, None, 1, 3]))),
+                max_discount=draw(caps),
+            )
         case "percent":
             return Terms(
                 Kind.PERCENT_OFF,
@@ -187,6 +217,28 @@ rules = st.builds(
 @given(cart=carts(), submitted=submissions(), shop_rules=rules)
 def test_the_model_decides_alike(cart: Cart, submitted: list[Coupon], shop_rules: Rules) -> None:
     assert price(cart, submitted, shop_rules, now=NOW) == model.price(cart, submitted, shop_rules, NOW)
+
+
+@settings(max_examples=60, deadline=None)
+@given(cart=carts(), submitted=submissions(), shop_rules=rules)
+def test_no_set_of_the_model_is_better(cart: Cart, submitted: list[Coupon], shop_rules: Rules) -> None:
+    candidates = list({coupon.coupon_id: coupon for coupon in submitted}.values())[:8]
+    sets = model.every_set(cart, candidates, shop_rules, NOW)
+    decision = best(cart, candidates, shop_rules, now=NOW)
+    chosen = frozenset(applied.coupon_id for applied in decision.applied)
+    assert (decision.discount, chosen) == sets[0]
+    given_these = model.price(cart, [each for each in candidates if each.coupon_id in chosen], shop_rules, NOW)
+    assert (decision.applied, decision.lines, decision.shipments) == (
+        given_these.applied,
+        given_these.lines,
+        given_these.shipments,
+    )
+    for rejected in decision.rejected:
+        totals = [total for total, ids in sets if rejected.coupon_id in ids]
+        if rejected.reason is Reason.NOT_IN_BEST:
+            assert rejected.less_by == decision.discount - max(totals)
+        else:
+            assert not totals
 
 
 def unscoped(coupon: Coupon) -> Coupon:

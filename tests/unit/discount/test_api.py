@@ -1,6 +1,8 @@
 """The library as its users meet it: names, errors by field, and the promises that no other test makes."""
 
+import copy
 import importlib
+import pickle
 import pkgutil
 import re
 import runpy
@@ -36,6 +38,8 @@ from couponry.discount import (
     Tier,
     UnitRun,
     Violation,
+    best,
+    best_many,
     price,
     validate_terms,
 )
@@ -67,9 +71,9 @@ def of_terms(terms: Terms) -> list[tuple[str, str]]:
 
 
 def test_all_lists_every_public_name_of_its_modules() -> None:
-    public = {"price", "validate_terms"}
+    public = {"ORDER_TOTAL_LINE_ID"}
     for module in pkgutil.iter_modules(discount.__path__):
-        if module.name != "rows":
+        if module.name not in {"answers", "rows"}:
             public |= set(importlib.import_module(f"couponry.discount.{module.name}").__all__)
     assert set(discount.__all__) == public
     assert all(hasattr(discount, name) for name in public)
@@ -316,9 +320,64 @@ def test_a_million_units_a_line_are_priced_as_runs() -> None:
     assert all(len(line.units) <= 2 for line in decision.lines)
 
 
-def test_the_example_of_the_documentation_runs(repository: Path, tmp_path: Path) -> None:
+def test_the_examples_of_the_documentation_run(repository: Path, tmp_path: Path) -> None:
     text = (repository / "docs" / "discounts.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    script = tmp_path / "example.py"
-    script.write_text(example, encoding="utf-8")
-    assert runpy.run_path(str(script))["decision"].discount == 5_000
+    discounts = []
+    for number, example in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):
+        script = tmp_path / f"example_{number}.py"
+        script.write_text(example, encoding="utf-8")
+        discounts.append(runpy.run_path(str(script))["decision"].discount)
+    assert discounts == [5_000, 3_000]
+
+
+def test_a_value_that_can_change_is_read_again() -> None:
+    lines = [LINE]
+    cart = Cart("CNY", cast("tuple[Line, ...]", lines))
+    assert price(cart, [], now=NOW).original == 1000
+    lines.append(replace(LINE, line_id="B"))
+    assert price(cart, [], now=NOW).original == 2000
+    categories = ["books"]
+    books = Cart("CNY", (replace(LINE, category_ids=cast("tuple[str, ...]", categories)),))
+    for_books = Coupon(1, 1, replace(TEN_OFF, scope=Scope(include_categories=("books",))))
+    assert price(books, [for_books], now=NOW).discount == 10
+    categories.clear()
+    assert price(books, [for_books], now=NOW).discount == 0
+
+
+def test_values_and_decisions_are_copied_and_pickled_without_what_they_keep() -> None:
+    coupon = Coupon(1, 1, TEN_OFF)
+    decision = price(CART, [coupon], now=NOW)
+    for value in (CART, coupon, TEN_OFF, decision, best(CART, [coupon], now=NOW)):
+        assert pickle.loads(pickle.dumps(value)) == copy.deepcopy(value) == value  # noqa: S301
+    assert replace(coupon, terms=replace(TEN_OFF, amount_off=20)) != coupon
+    assert price(CART, [replace(coupon, terms=replace(TEN_OFF, amount_off=20))], now=NOW).discount == 20
+
+
+def test_a_decision_has_no_other_attributes_than_its_fields() -> None:
+    decision = price(CART, [], now=NOW)
+    with pytest.raises(AttributeError, match="certificate"):
+        _ = decision.certificate  # type: ignore[attr-defined]
+    with pytest.raises(FrozenInstanceError):
+        decision.payable = 1  # type: ignore[misc]
+
+
+def test_many_carts_are_answered_in_their_order_on_any_number_of_threads() -> None:
+    calls = [(Cart("CNY", order_total=total), [Coupon(1, 1, TEN_OFF)]) for total in range(1, 200)]
+    one_by_one = [best(cart, coupons, now=NOW) for cart, coupons in calls]
+    for threads in (None, 1, 2, 7):
+        assert best_many(calls, now=NOW, threads=threads) == one_by_one
+    assert best_many([], now=NOW) == []
+
+
+def test_the_wrong_one_of_many_is_named() -> None:
+    good = (CART, [Coupon(1, 1, TEN_OFF)])
+    bad_cart: tuple[Cart, list[Coupon]] = (Cart("CNY", (replace(LINE, quantity=0),)), [])
+    found = violations(InvalidCart, lambda: best_many([good, bad_cart], now=NOW))
+    assert [field for field, _ in found] == ["calls[1].cart.lines[0].quantity"]
+    found = violations(InvalidCoupons, lambda: best_many([good, (CART, [Coupon(0, 1, TEN_OFF)])], now=NOW))
+    assert [field for field, _ in found] == ["calls[1].coupons[0].coupon_id"]
+    assert violations(InvalidCoupons, lambda: best_many([good], now=NOW.replace(tzinfo=None))) == [
+        ("now", "must be an aware time")
+    ]
+    with pytest.raises(ValueError, match="threads"):
+        best_many([good], now=NOW, threads=0)

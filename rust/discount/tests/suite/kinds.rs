@@ -129,11 +129,94 @@ fn the_largest_cart_is_priced_exactly() {
     assert_eq!(decision.discount, 3_074_149_899_883_696_776);
     let of_lines: Vec<_> = decision.lines.iter().map(|line| line.discount).collect();
     assert_eq!(of_lines, [2_999_700_000_000_000_000, 74_449_899_883_696_776]);
-    assert_eq!(decision.lines[0].units, [(1_000_000, 6_000_300_000_000)]);
+    assert_eq!(decision.lines[0].units[..], [(1_000_000, 6_000_300_000_000)]);
 }
 
 #[test]
 fn the_largest_repeat_takes_what_it_promises() {
     assert_eq!(alone(&goods(i64::MAX), every(1, 1)), Ok(i64::MAX));
     assert_eq!(alone(&goods(i64::MAX), every(i64::MAX, i64::MAX - 1)), Ok(i64::MAX - 1));
+}
+
+#[test]
+fn the_second_item_at_half_price_is_the_cheapest() {
+    let half = || nth_item(2, 1, 5_000, None);
+    let cart = cart(vec![line("A", 1, 1_000), line("B", 1, 301), line("C", 1, 700)], Vec::new());
+    // Three units are one group, and the cheapest of all is at half price.
+    let decision = decide(&cart, &[coupon(1, half())]);
+    assert_eq!(
+        decision.applied[0].lines.iter().map(|share| (share.line, share.discount)).collect::<Vec<_>>(),
+        [(1, 151)]
+    );
+    assert_eq!(alone(&goods(1_000), half()), Err(Refusal::MinQuantityNotMet { short_by: 1 }));
+    assert_eq!(
+        alone(&goods(1_000), TermsSpec { min_quantity: Some(4), ..half() }),
+        Err(Refusal::MinQuantityNotMet { short_by: 3 })
+    );
+}
+
+#[test]
+fn buy_two_get_one_takes_the_cheapest_units_of_all_groups() {
+    let cart = cart(vec![line("A", 4, 900), line("B", 3, 500), line("gift", 9, 0)], Vec::new());
+    // Seven units with a price are two groups; a gift fills none and is not what one gets.
+    let decision = decide(&cart, &[coupon(1, nth_item(3, 1, 10_000, None))]);
+    assert_eq!(decision.discount, 1_000);
+    assert_eq!(decision.applied[0].lines[0].units[..], [UnitRun { from: 0, count: 2, amount: 500 }]);
+    assert_eq!(decision.lines[1].units[..], [(2, 0), (1, 500)]);
+    assert_eq!(decide(&cart, &[coupon(1, nth_item(3, 1, 10_000, Some(1)))]).discount, 500);
+}
+
+#[test]
+fn which_units_are_picked_depends_on_no_other_coupon_but_what_they_lose_does() {
+    let cart = cart(vec![line("A", 1, 1_000), line("B", 1, 900)], Vec::new());
+    let only_a = ScopeSpec { include_skus: vec!["sku-A".to_owned()], ..ScopeSpec::default() };
+    let decision = decide(
+        &cart,
+        &[
+            coupon(1, TermsSpec { scope: only_a, class: Class::Item, ..percent(9_000) }),
+            coupon(2, nth_item(2, 1, 5_000, None)),
+        ],
+    );
+    // A costs 100 by then, but B was the cheaper one in the shop.
+    assert_eq!(applied(&decision), [(0, 900), (1, 450)]);
+}
+
+#[test]
+fn a_fixed_price_brings_units_down_to_it_and_raises_none() {
+    let cart = cart(vec![line("A", 3, 1_000), line("B", 2, 990), line("C", 1, 1_500)], Vec::new());
+    let decision = decide(&cart, &[coupon(1, fixed_price(990, None))]);
+    assert_eq!(decision.discount, 30 + 510);
+    assert_eq!(decision.lines.iter().map(|line| line.units[0]).collect::<Vec<_>>(), [(3, 990), (2, 990), (1, 990)]);
+    // The dearest first.
+    let decision = decide(&cart, &[coupon(1, fixed_price(500, Some(2)))]);
+    assert_eq!(decision.lines[2].units[..], [(1, 500)]);
+    assert_eq!(decision.lines[0].units[..], [(1, 500), (2, 1_000)]);
+    assert_eq!(alone(&goods(990), fixed_price(990, None)), Err(Refusal::NoEffect));
+}
+
+#[test]
+fn a_fixed_price_counts_from_what_a_unit_costs_by_then() {
+    let cart = cart(vec![line("A", 2, 1_000)], Vec::new());
+    let decision = decide(&cart, &[coupon(1, percent(5_000)), coupon(2, fixed_price(400, None))]);
+    assert_eq!(applied(&decision), [(0, 1_000), (1, 200)]);
+    assert_eq!(applied(&decide(&cart, &[coupon(1, percent(7_000)), coupon(2, fixed_price(400, None))])), [(0, 1_400)]);
+    // A cap trims it in proportion to what each unit would lose.
+    let capped = TermsSpec { max_discount: Some(5), ..fixed_price(990, None) };
+    let decision = decide(&cart, &[coupon(1, capped)]);
+    assert_eq!(decision.lines[0].units[..], [(1, 997), (1, 998)]);
+}
+
+#[test]
+fn nobody_knows_the_units_of_a_total() {
+    let total = Cart::new(CartSpec { order_total: Some(1_000), ..cart_spec(Vec::new(), Vec::new()) }).unwrap();
+    assert_eq!(alone(&total, fixed_price(1, None)), Err(Refusal::ScopeMismatch));
+    assert_eq!(alone(&total, nth_item(2, 1, 1, None)), Err(Refusal::ScopeMismatch));
+}
+
+#[test]
+fn the_kinds_that_look_at_units_share_a_group() {
+    let cart = cart(vec![line("A", 2, 1_000)], Vec::new());
+    let decision = decide(&cart, &[coupon(1, nth_item(2, 1, 5_000, None)), coupon(2, fixed_price(400, None))]);
+    assert_eq!(applied(&decision), [(0, 500)]);
+    assert_eq!(rejected(&decision), [(1, Refusal::GroupLimit { group: "@unit_price".to_owned() })]);
 }

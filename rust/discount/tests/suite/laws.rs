@@ -22,7 +22,7 @@ fn any_line() -> impl Strategy<Value = Line> {
     )
 }
 
-fn any_cart() -> impl Strategy<Value = Cart> {
+pub fn any_cart() -> impl Strategy<Value = Cart> {
     (vec(any_line(), 1..6), vec((0..2_usize, 0..3_000_i64), 0..3)).prop_map(|(mut lines, shipments)| {
         // One wide line fits in 64 bits, two do not.
         let mut wide = 0;
@@ -59,6 +59,15 @@ fn any_figures() -> impl Strategy<Value = TermsSpec> {
         (1..5_000_i64, 1..500_i64, cap())
             .prop_map(|(step, amount, max_discount)| TermsSpec { max_discount, ..every(step, amount.min(step)) }),
         amount().prop_map(instant),
+        (2..6_i64, 1..10_000_i64, prop::option::weighted(0.3, 1..3_i64), cap()).prop_map(
+            |(group_size, rate, max_groups, max_discount)| TermsSpec {
+                max_discount,
+                ..nth_item(group_size, group_size / 2, rate, max_groups)
+            }
+        ),
+        (prop_oneof![1..200_i64, 1..100_000_i64], prop::option::weighted(0.5, 1..8_i64), cap()).prop_map(
+            |(unit_price, max_units, max_discount)| TermsSpec { max_discount, ..fixed_price(unit_price, max_units) }
+        ),
         (spend(), cap()).prop_map(|(min_spend, max_discount)| TermsSpec { min_spend, max_discount, ..free_shipping() }),
     ]
 }
@@ -91,18 +100,24 @@ fn any_terms() -> impl Strategy<Value = TermsSpec> {
     )
 }
 
-fn any_coupons() -> impl Strategy<Value = Vec<CouponSpec>> {
+pub fn any_coupons(most: usize) -> impl Strategy<Value = Vec<CouponSpec>> {
     let states = prop_oneof![9 => Just(State::Unused), 1 => Just(State::Used), 1 => Just(State::Pending)];
-    vec((any_terms(), states, prop::option::weighted(0.2, 0..5_000_i64)), 0..9).prop_map(|coupons| {
-        coupons
-            .into_iter()
-            .zip(1..)
-            .map(|((terms, state, budget_left), id)| CouponSpec { state, budget_left, ..coupon_spec(id, terms) })
-            .collect()
+    let coupons = vec((any_terms(), states, prop::option::weighted(0.2, 0..5_000_i64), 0..3_i64), 0..=most);
+    // Some have the template of the one before, and all of some templates lie side by side.
+    (coupons, prop::collection::vec(prop::bool::weighted(0.25), most)).prop_map(|(coupons, again)| {
+        let mut specs: Vec<CouponSpec> = Vec::with_capacity(coupons.len());
+        for ((terms, state, budget_left, end), id) in coupons.into_iter().zip(1..) {
+            let spec = match specs.last() {
+                Some(last) if again[specs.len()] => CouponSpec { coupon_id: id, ..last.clone() },
+                _ => CouponSpec { state, budget_left, ..coupon_spec(id, terms) },
+            };
+            specs.push(CouponSpec { valid_until: Some(NOW + 1 + end), ..spec });
+        }
+        specs
     })
 }
 
-fn submitted(coupons: &[CouponSpec]) -> Vec<Coupon> {
+pub fn submitted(coupons: &[CouponSpec]) -> Vec<Coupon> {
     coupons.iter().cloned().map(submit).collect()
 }
 
@@ -118,7 +133,9 @@ fn by_id(coupons: &[CouponSpec], decision: Decision) -> Decision {
     decision.rejected.iter_mut().for_each(|rejected| rejected.coupon = id(rejected.coupon));
     for hint in &mut decision.hints {
         match hint {
-            Hint::NextTier { coupon, .. } | Hint::Unused { coupon, .. } => *coupon = id(*coupon),
+            Hint::NextTier { coupon, .. } | Hint::Unused { coupon, .. } | Hint::Unlock { coupon, .. } => {
+                *coupon = id(*coupon)
+            }
         }
     }
     decision
@@ -127,7 +144,7 @@ fn by_id(coupons: &[CouponSpec], decision: Decision) -> Decision {
 proptest! {
     #[test]
     fn original_minus_discount_is_payable_at_every_level(
-        cart in any_cart(), coupons in any_coupons(), minimum in 0..500_i64,
+        cart in any_cart(), coupons in any_coupons(8), minimum in 0..500_i64,
     ) {
         let decision = apply_given(&cart, &submitted(&coupons), &rules(minimum), NOW).unwrap();
         prop_assert_eq!(decision.original - decision.discount, decision.payable);
@@ -150,7 +167,7 @@ proptest! {
     }
 
     #[test]
-    fn every_applied_coupon_takes_something_and_its_parts_sum_up(cart in any_cart(), coupons in any_coupons()) {
+    fn every_applied_coupon_takes_something_and_its_parts_sum_up(cart in any_cart(), coupons in any_coupons(8)) {
         let decision = apply_given(&cart, &submitted(&coupons), &rules(0), NOW).unwrap();
         prop_assert_eq!(decision.applied.len() + decision.rejected.len(), coupons.len());
         for applied in &decision.applied {
@@ -169,7 +186,7 @@ proptest! {
 
     #[test]
     fn the_order_of_submission_changes_nothing(
-        (coupons, shuffled) in any_coupons().prop_flat_map(|coupons| (Just(coupons.clone()), Just(coupons).prop_shuffle())),
+        (coupons, shuffled) in any_coupons(8).prop_flat_map(|coupons| (Just(coupons.clone()), Just(coupons).prop_shuffle())),
         cart in any_cart(),
     ) {
         let first = apply_given(&cart, &submitted(&coupons), &rules(0), NOW).unwrap();
@@ -179,7 +196,7 @@ proptest! {
 
     #[test]
     fn without_a_rejected_coupon_the_others_get_the_same(
-        cart in any_cart(), coupons in any_coupons(), pick in any::<Index>(),
+        cart in any_cart(), coupons in any_coupons(8), pick in any::<Index>(),
     ) {
         let whole = apply_given(&cart, &submitted(&coupons), &rules(0), NOW).unwrap();
         prop_assume!(!whole.rejected.is_empty());

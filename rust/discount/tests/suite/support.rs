@@ -59,6 +59,20 @@ pub fn every(every: i64, amount_off: i64) -> TermsSpec {
     }
 }
 
+pub fn nth_item(group_size: i64, discounted_units: i64, percent_off_bp: i64, max_groups: Option<i64>) -> TermsSpec {
+    TermsSpec {
+        nth_item: Some(NthItem { group_size, discounted_units, percent_off_bp, max_groups }),
+        ..TermsSpec::new(Kind::NthItem, Class::Platform, "CNY")
+    }
+}
+
+pub fn fixed_price(unit_price: i64, max_units: Option<i64>) -> TermsSpec {
+    TermsSpec {
+        fixed_price: Some(FixedPrice { unit_price, max_units }),
+        ..TermsSpec::new(Kind::FixedPrice, Class::Platform, "CNY")
+    }
+}
+
 pub fn free_shipping() -> TermsSpec {
     TermsSpec::new(Kind::FreeShipping, Class::Shipping, "CNY")
 }

@@ -251,6 +251,7 @@ fn rules_have_limits_of_1_to_30() {
     let bad = RulesSpec {
         minimum_payable: -1,
         percent_or_threshold_limit: 0,
+        unit_price_limit: 0,
         instant_limit: 31,
         free_shipping_limit: 0,
         count_limit: 0,
@@ -261,10 +262,43 @@ fn rules_have_limits_of_1_to_30() {
         [
             "minimum_payable: must be at least 0, is -1",
             "percent_or_threshold_limit: must be 1 to 30, is 0",
+            "unit_price_limit: must be 1 to 30, is 0",
             "instant_limit: must be 1 to 30, is 31",
             "free_shipping_limit: must be 1 to 30, is 0",
             "count_limit: must be 1 to 30, is 0",
             "submitted_limit: must be 1 to 30, is 31",
         ]
+    );
+}
+
+#[test]
+fn the_kinds_that_look_at_units_have_fields_of_their_own() {
+    assert_eq!(
+        told(Terms::new(nth_item(1, 1, 0, Some(0)))),
+        [
+            "nth_item.group_size: must be 2 to 1000, is 1",
+            "nth_item.percent_off_bp: must be 1 to 10000, is 0",
+            "nth_item.max_groups: must be 1 to 1000000, is 0",
+        ]
+    );
+    assert_eq!(
+        told(Terms::new(nth_item(3, 3, 1, None))),
+        ["nth_item.discounted_units: must be at least 1 and below group_size, is 3"]
+    );
+    assert_eq!(
+        told(Terms::new(fixed_price(0, Some(0)))),
+        ["fixed_price.unit_price: must be at least 1, is 0", "fixed_price.max_units: must be 1 to 1000000, is 0"]
+    );
+    assert_eq!(
+        told(Terms::new(TermsSpec {
+            fixed_price: None,
+            nth_item: nth_item(2, 1, 1, None).nth_item,
+            ..fixed_price(1, None)
+        })),
+        ["nth_item: is not a field of FIXED_PRICE", "fixed_price: is required for FIXED_PRICE"]
+    );
+    assert_eq!(
+        told(Terms::new(TermsSpec { overshoot: Overshoot::Reject, ..fixed_price(1, None) })),
+        ["overshoot: must be CLAMP for FIXED_PRICE, which cannot overshoot"]
     );
 }
