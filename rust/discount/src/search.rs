@@ -128,8 +128,7 @@ impl<'p, 'a> Search<'p, 'a> {
 
     fn visit(&mut self, node: &Node) {
         let order = Order::of(node, self.problem);
-        let everything = self.most(&order, node.open, &Limits::of(node, self.problem));
-        if node.total + node.headroom.min(everything) < self.wanted() {
+        if !self.can_improve(node, &order) {
             return;
         }
         let mut children: [(i64, usize); MAX] = [(0, 0); MAX];
@@ -157,12 +156,22 @@ impl<'p, 'a> Search<'p, 'a> {
                 self.cut = true;
                 return;
             }
-            let child = self.child(node, place, discount);
+            let mut child = self.child(node, place, discount);
             self.evaluate(&child);
+            let across = child.open & self.problem.across[place];
+            if across != 0 && self.can_improve(&child, &Order::of(&child, self.problem)) {
+                self.sum_up_again(&mut child, across);
+            }
             if child.open != 0 {
                 self.visit(&child);
             }
         }
+    }
+
+    /// Whether anything that comes after this set is worth a look.
+    fn can_improve(&self, node: &Node, order: &Order) -> bool {
+        let most = self.most(order, node.open, &Limits::of(node, self.problem));
+        node.open != 0 && node.total + node.headroom.min(most) >= self.wanted()
     }
 
     /// The least bound that is worth a look.
@@ -312,24 +321,20 @@ impl<'p, 'a> Search<'p, 'a> {
                 child.open &= !(1 << other);
             }
         }
-        if child.open != 0 {
-            self.shrink_bases(&mut child, place, discount);
-            self.weigh(&mut child);
+        for later in members(child.open & problem.within[place]) {
+            child.basis[later] -= discount;
         }
+        self.weigh(&mut child);
         child
     }
 
-    fn shrink_bases(&mut self, child: &mut Node, place: usize, discount: i64) {
-        for later in members(child.open & self.problem.within[place]) {
-            child.basis[later] -= discount;
+    /// Brings the bases that only the nets can tell from what they were, which is no less, to what they are.
+    fn sum_up_again(&mut self, child: &mut Node, across: Set) {
+        self.bring_nets(child);
+        for later in members(across) {
+            child.basis[later] = self.nets[child.level].basis(&self.problem.offers[later]);
         }
-        let across = child.open & self.problem.across[place];
-        if across != 0 {
-            self.bring_nets(child);
-            for later in members(across) {
-                child.basis[later] = self.nets[child.level].basis(&self.problem.offers[later]);
-            }
-        }
+        self.weigh(child);
     }
 
     /// Brings the nets up to what the set has taken, on a level of their own.
