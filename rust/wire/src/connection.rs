@@ -26,7 +26,7 @@ use crate::{
     pipe::{Inner, Outer},
     request::{self, Head},
     response,
-    routes::{Answer, Routes},
+    routes::{Answer, Caller, Routes},
     wake::{Wakes, call_waker},
 };
 
@@ -108,6 +108,7 @@ pub struct Connection {
     peer_ended: bool,
     next_probe: Option<Instant>,
     mend_authority: bool,
+    name: u64,
     discarded: usize,
     shutdown: Option<Shutdown>,
     /// A lower bound of the next time at which `expire` has something to do.
@@ -150,6 +151,7 @@ impl Connection {
             peer_ended: false,
             next_probe: None,
             mend_authority: false,
+            name: 0,
             discarded: 0,
             shutdown: None,
             due: Some(now + config.preface_timeout),
@@ -161,6 +163,11 @@ impl Connection {
     /// Replaces percent signs in `:authority`, for peers of a unix socket.
     pub fn mend_authority(&mut self) {
         self.mend_authority = true;
+    }
+
+    /// What answerers that end calls later know this connection by.
+    pub fn set_name(&mut self, name: u64) {
+        self.name = name;
     }
 
     /// Takes bytes from the socket. `drive` looks at them.
@@ -394,15 +401,26 @@ impl Connection {
 
     /// Ends a call. False where it was over.
     pub fn finish(&mut self, key: Key, finish: Finish<'_>, now: Instant) -> bool {
+        let trailers = response::trailers(finish.trailers, finish.code, &finish.details);
+        self.end(key, trailers, now, |call| {
+            if let Some((message, compress)) = finish.message {
+                call.push(message, compress);
+            }
+        })
+    }
+
+    /// Ends a call that was handed on with a framed reply. False where it is over already.
+    pub fn finish_with(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
+        self.end(key, response::trailers(None, Code::Ok, ""), now, |call| call.push_frame(frame))
+    }
+
+    fn end(&mut self, key: Key, trailers: HeaderMap, now: Instant, push: impl FnOnce(&mut Call)) -> bool {
         let Some((call, waker)) = self.get(key) else {
             return false;
         };
         let waker = waker.clone();
         let mut context = Context::from_waker(&waker);
-        if let Some((message, compress)) = finish.message {
-            call.push(message, compress);
-        }
-        let trailers = response::trailers(finish.trailers, finish.code, &finish.details);
+        push(call);
         let mut pumped = call.push_end(trailers);
         if pumped == Pumped::Waits {
             pumped = call.pump(&mut context, now);

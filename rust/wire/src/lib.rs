@@ -34,4 +34,4 @@ pub use compression::Encoding;
 pub use config::Config;
 pub use connection::{Connection, Event, Opened, Shutdown};
 pub use request::Head;
-pub use routes::{Answer, Hot, Route, Routes};
+pub use routes::{Answer, Caller, Hot, Route, Routes};

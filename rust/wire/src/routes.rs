@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::code::Refusal;
+use crate::{call::Key, code::Refusal};
 
 /// What an answerer says to a request.
 #[derive(Debug)]
@@ -14,11 +14,21 @@ pub enum Answer {
     Refusal(Refusal),
     /// Not known here: the call goes on to its handler.
     Miss,
+    /// The answerer ends the call later, by its key (`Connection::finish`, `finish_with`). Nobody is told if the call is
+    /// over before that; the key then finds nothing.
+    Later,
+}
+
+/// Whose request it is: the connection by the name that its owner gave it, the call by its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Caller {
+    pub connection: u64,
+    pub key: Key,
 }
 
 /// Answers requests of one unary method inside the extension. It must neither block nor take long.
 pub trait Hot: Send + Sync {
-    fn answer(&self, request: &[u8]) -> Answer;
+    fn answer(&self, request: &[u8], caller: Caller) -> Answer;
 }
 
 /// A method.

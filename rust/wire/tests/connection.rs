@@ -6,8 +6,9 @@ use std::{
 
 use bytes::Bytes;
 use couponry_wire::{
-    Answer, Code, Config, Connection, Event, Finish, Hot, Reading, Route, Routes, Sending, Shutdown, framing,
+    Answer, Caller, Code, Config, Connection, Event, Finish, Hot, Reading, Route, Routes, Sending, Shutdown, framing,
 };
+use parking_lot::Mutex;
 use proptest::prelude::*;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -18,11 +19,21 @@ const SETTINGS: u8 = 4;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
-struct Echo;
+#[derive(Default)]
+struct Echo {
+    kept: Mutex<Vec<Caller>>,
+}
 
 impl Hot for Echo {
-    fn answer(&self, request: &[u8]) -> Answer {
-        if request == b"miss" { Answer::Miss } else { Answer::Frame(framing::frame(false, request)) }
+    fn answer(&self, request: &[u8], caller: Caller) -> Answer {
+        match request {
+            b"miss" => Answer::Miss,
+            b"later" => {
+                self.kept.lock().push(caller);
+                Answer::Later
+            }
+            _ => Answer::Frame(framing::frame(false, request)),
+        }
     }
 }
 
@@ -30,17 +41,20 @@ struct Peer {
     connection: Connection,
     events: Vec<Event>,
     now: Instant,
+    echo: Arc<Echo>,
 }
 
 impl Peer {
     fn new(config: Config) -> Self {
         let mut routes = Routes::default();
-        routes.insert("/a.B/Hot", Route { id: 0, unary_request: true, hot: Some(Arc::new(Echo)) });
+        let echo = Arc::<Echo>::default();
+        let hot: Arc<dyn Hot> = Arc::clone(&echo) as _;
+        routes.insert("/a.B/Hot", Route { id: 0, unary_request: true, hot: Some(hot) });
         routes.insert("/a.B/Unary", Route { id: 1, unary_request: true, hot: None });
         routes.insert("/a.B/Stream", Route { id: 2, unary_request: false, hot: None });
         let now = Instant::now();
         let connection = Connection::new(Arc::new(config), Arc::new(routes), 0.0, now);
-        Self { connection, events: Vec::new(), now }
+        Self { connection, events: Vec::new(), now, echo }
     }
 
     fn begun() -> Self {
@@ -114,6 +128,52 @@ fn a_hot_method_is_answered_in_the_turn_that_brought_it() {
     assert_eq!(data[0].3, &framing::frame(false, b"hello")[..]);
     assert!(out.iter().any(|(kind, flags, stream, _)| (*kind, flags & 1, *stream) == (HEADERS, 1, 1)));
     assert!(peer.events.is_empty() && peer.connection.is_idle());
+}
+
+#[test]
+fn a_call_that_its_answerer_keeps_is_ended_by_its_key_once() {
+    let mut peer = Peer::begun();
+    peer.connection.set_name(7);
+    let out = peer.give(&[request(1, "/a.B/Hot", b"later"), request(3, "/a.B/Hot", b"later")].concat());
+    assert!(out.iter().all(|(kind, ..)| *kind != DATA) && peer.events.is_empty());
+    let kept = std::mem::take(&mut *peer.echo.kept.lock());
+    assert_eq!((kept.len(), kept[0].connection, peer.connection.calls()), (2, 7, 2));
+    for (caller, word) in kept.iter().rev().zip([b"late 3", b"late 1"]) {
+        assert!(peer.connection.finish_with(caller.key, framing::frame(false, word), peer.now));
+        assert!(!peer.connection.finish_with(caller.key, framing::frame(false, word), peer.now));
+    }
+    let out = peer.turn();
+    let data: Vec<_> =
+        out.iter().filter(|(kind, ..)| *kind == DATA).map(|(_, _, stream, data)| (*stream, data)).collect();
+    assert_eq!(
+        data,
+        [(3, &framing::frame(false, b"late 3").to_vec()), (1, &framing::frame(false, b"late 1").to_vec())]
+    );
+    assert!(peer.connection.is_idle());
+}
+
+#[test]
+fn a_kept_call_that_was_reset_or_ran_out_of_time_is_over_for_its_answerer() {
+    let mut peer = Peer::begun();
+    peer.give(&request(1, "/a.B/Hot", b"later"));
+    let mut timed = headers("/a.B/Hot");
+    timed.push(0);
+    for text in ["grpc-timeout", "10m"] {
+        timed.push(text.len() as u8);
+        timed.extend_from_slice(text.as_bytes());
+    }
+    peer.give(&[frame(HEADERS, 4, 3, &timed), frame(DATA, 1, 3, &framing::frame(false, b"later"))].concat());
+    peer.give(&frame(RST_STREAM, 0, 1, &8u32.to_be_bytes()));
+    peer.now += Duration::from_millis(20);
+    let now = peer.now;
+    peer.connection.expire(now, &mut peer.events);
+    let out = peer.turn();
+    assert!(out.iter().any(|(kind, _, stream, _)| (*kind, *stream) == (HEADERS, 3)), "the deadline is told");
+    for caller in std::mem::take(&mut *peer.echo.kept.lock()) {
+        peer.connection.finish_with(caller.key, framing::frame(false, b"late"), now);
+    }
+    assert!(peer.turn().iter().all(|(kind, ..)| *kind != DATA));
+    assert!(peer.connection.is_idle());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use couponry_wire::{Answer, Hot, framing, protobuf};
+use couponry_wire::{Answer, Caller, Hot, framing, protobuf};
 use parking_lot::RwLock;
 use pyo3::prelude::*;
 
@@ -47,7 +47,7 @@ impl L1Hot {
 }
 
 impl Hot for L1Hot {
-    fn answer(&self, request: &[u8]) -> Answer {
+    fn answer(&self, request: &[u8], _caller: Caller) -> Answer {
         let Some(items) = self.items(request) else {
             return Answer::Miss;
         };
@@ -96,7 +96,7 @@ impl HealthTable {
 struct Health(Arc<Frames>);
 
 impl Hot for Health {
-    fn answer(&self, request: &[u8]) -> Answer {
+    fn answer(&self, request: &[u8], _caller: Caller) -> Answer {
         let found = protobuf::only_bytes(request, 1).and_then(|service| self.0.read().get(service).cloned());
         found.map_or(Answer::Miss, Answer::Frame)
     }

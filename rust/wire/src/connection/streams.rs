@@ -101,12 +101,21 @@ impl Connection {
         };
         let routes = Arc::clone(&self.routes);
         let route = routes.get(&head.path);
+        let key = Key { slot: self.calls.vacant_key(), number: call.number };
         let answer = match route.and_then(|route| route.hot.as_ref()) {
-            Some(hot) => hot.answer(&request.payload),
+            Some(hot) => hot.answer(&request.payload, Caller { connection: self.name, key }),
             None => Answer::Miss,
         };
         match answer {
             Answer::Miss => return self.open(call, head, route.map(|route| route.id), Some(request), now, events),
+            Answer::Later => {
+                if let Some(deadline) = call.deadline {
+                    self.remind(deadline.max(now));
+                }
+                // Nobody polls it: a call that was reset is found to be over when it is ended.
+                self.insert(call);
+                return;
+            }
             Answer::Refusal(refusal) => call.refuse(&refusal, context, now),
             Answer::Frame(frame) => {
                 call.push_frame(frame);
