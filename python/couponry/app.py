@@ -32,6 +32,7 @@ from couponry.coupons.wallet import Wallet
 from couponry.flash_sale.activities import Activities
 from couponry.flash_sale.activities import register_loaders as register_activity_loaders
 from couponry.flash_sale.adjustments import Adjustments
+from couponry.flash_sale.audit import Audit
 from couponry.flash_sale.claims import Claims
 from couponry.flash_sale.configure import Configurator
 from couponry.flash_sale.fence import Fence
@@ -104,6 +105,7 @@ class App:
     persister: Persister
     upkeep: Upkeep
     expirer: Expirer
+    audit: Audit
     templates: TemplateServicer
     coupons: CouponServicer
     discounts: DiscountServicer
@@ -251,6 +253,7 @@ async def opened(
             persister=persister,
             upkeep=upkeep,
             expirer=expirer,
+            audit=Audit(mysql=mysql, sale=sale, fence=fence, adjustments=adjustments),
             templates=TemplateServicer(Templates(mysql=mysql, layers=layers, ids=ids, configurator=configurator)),
             coupons=CouponServicer(
                 receiving=receiving,

@@ -25,6 +25,7 @@ __all__ = [
     "metadata_json",
     "next_boundary",
     "normal",
+    "split_stock",
 ]
 
 MAX_STOCK: Final = 10_000_000
@@ -122,6 +123,12 @@ def activity_columns(activity_id: int, spec: flash_sale_pb2.ActivitySpec, spec_f
         spec.ack,
         spec.buckets,
     )
+
+
+def split_stock(stock: int, buckets: int) -> list[int]:
+    """The stock of each bucket when the activity is created: as equal as can be, the first ones have one more."""
+    each, more = divmod(stock, buckets)
+    return [each + (bucket < more) for bucket in range(buckets)]
 
 
 def metadata_json(spec: flash_sale_pb2.ActivitySpec) -> str:

@@ -22,6 +22,7 @@ __all__ = [
     "select_activities",
     "select_by_key",
     "select_configuration",
+    "select_ids",
     "select_ids_by_key",
     "select_unsettled",
     "select_unsettled_of_template",
@@ -59,13 +60,15 @@ SELECT_UNSETTLED: Final = (
     " ORDER BY a.state, a.end_at, a.id"
 )
 SELECT_CONFIGURATION: Final = (
-    "SELECT a.id, a.template_id, a.state, a.start_at, a.end_at, a.per_user_limit, a.paused, a.version,"
+    "SELECT a.id, a.template_id, a.stock, a.buckets, a.state, a.start_at, a.end_at, a.per_user_limit, a.paused, a.version,"
     " t.state AS template_state, t.version AS template_version, t.valid_from, t.valid_until, t.valid_days,"
     " UTC_TIMESTAMP(3) AS now FROM activities a JOIN templates t ON t.id = a.template_id WHERE a.id = %s"
 )
 SELECT_UNSETTLED_OF_TEMPLATE: Final = (
     f"SELECT id FROM activities WHERE template_id = %s AND state IN ({OPEN}, {ENDING}) ORDER BY id"
 )
+SELECT_IDS: Final = f"SELECT id FROM activities WHERE state IN ({OPEN}, {ENDING}) ORDER BY id"
+SELECT_ALL_IDS: Final = "SELECT id FROM activities WHERE id > 0 ORDER BY id"
 TAKE_ID: Final = "UPDATE id_blocks SET next_id = LAST_INSERT_ID(next_id) + 1 WHERE name = 'activity'"
 INSERT_ACTIVITY: Final = (
     "INSERT INTO activities (id, activity_key, spec_fingerprint, template_id, name, metadata, stock, per_user_limit,"
@@ -130,6 +133,11 @@ async def select_unsettled(mysql: MySQL) -> list[Row]:
 async def select_unsettled_of_template(mysql: MySQL, template_id: int) -> list[int]:
     """The ids of the activities of a template that are not settled."""
     return [row["id"] for row in await mysql.fetch_all(SELECT_UNSETTLED_OF_TEMPLATE, (template_id,))]
+
+
+async def select_ids(mysql: MySQL, *, settled: bool) -> list[int]:
+    """The ids of activities that are not settled; with `settled` of all."""
+    return [row["id"] for row in await mysql.fetch_all(SELECT_ALL_IDS if settled else SELECT_IDS)]
 
 
 async def select_configuration(source: Tx | MySQL, activity_id: int) -> Row | None:

@@ -23,6 +23,7 @@ __all__ = [
     "count_coupons",
     "count_gaps",
     "count_records",
+    "count_twice",
     "end_state",
     "find_adjustment",
     "finish_adjustment",
@@ -32,7 +33,9 @@ __all__ = [
     "insert_records",
     "last_finished",
     "list_records",
+    "lock_all_progress",
     "lock_progress",
+    "most_wins",
     "move_cursor",
     "new_epoch",
     "pending_increases",
@@ -47,6 +50,7 @@ __all__ = [
     "select_win",
     "select_winners",
     "set_mark",
+    "sum_adjusted",
     "sum_reserved",
     "try_lock_progress",
 ]
@@ -66,6 +70,9 @@ _PROGRESS: Final = (
 )
 SELECT_PROGRESS: Final = f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s AND bucket = %s"
 LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE"
+LOCK_ALL_PROGRESS: Final = (
+    f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s ORDER BY bucket FOR UPDATE"
+)
 TRY_LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE SKIP LOCKED"
 MOVE_CURSOR: Final = (
     "UPDATE activity_progress SET number = GREATEST(number, %s), sold = sold + %s, failed = failed + %s"
@@ -138,9 +145,20 @@ SELECT_ANY_TRIED: Final = (
     f"SELECT 1 FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND state = {TRIED} LIMIT 1"
 )
 
-COUNT_COUPONS: Final = (
-    "SELECT COALESCE(MAX(c.held), 0) AS most, COALESCE(SUM(c.held), 0) AS held FROM"
-    " (SELECT COUNT(*) AS held FROM user_coupons WHERE activity_id = %s GROUP BY user_id) AS c"
+# Of coupons the audit reads every row of an activity, by its index, and keeps those of the bucket.
+COUNT_COUPONS: Final = "SELECT COUNT(*) AS held FROM user_coupons WHERE activity_id = %s AND bucket = %s"
+MOST_WINS: Final = (
+    "SELECT COALESCE(MAX(u.wins), 0) AS most FROM (SELECT COUNT(*) AS wins FROM"
+    " (SELECT user_id FROM user_coupons WHERE activity_id = %s AND bucket = %s"
+    f" UNION ALL SELECT user_id FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND state = {TRIED})"
+    " AS w GROUP BY w.user_id) AS u"
+)
+COUNT_TWICE: Final = (
+    "SELECT COUNT(*) AS twice FROM (SELECT w.number FROM"
+    " (SELECT number FROM user_coupons WHERE activity_id = %s AND bucket = %s"
+    " UNION ALL SELECT number FROM flash_sale_records"
+    f" WHERE activity_id = %s AND bucket = %s AND state IN ({TRIED}, {CANCELLED})) AS w"
+    " GROUP BY w.number HAVING COUNT(*) > 1) AS t"
 )
 COUNT_RECORDS: Final = (
     f"SELECT COALESCE(SUM(state = {TRIED}), 0) AS tried, COALESCE(SUM(state = {FAILED}), 0) AS failed,"
@@ -153,6 +171,10 @@ COUNT_GAPS: Final = (
     " (SELECT epoch, number FROM user_coupons WHERE activity_id = %s AND bucket = %s AND epoch > 0"
     " UNION ALL SELECT epoch, number FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND epoch > 0)"
     " AS n GROUP BY n.epoch) AS e"
+)
+SUM_ADJUSTED: Final = (
+    f"SELECT COALESCE(SUM(IF(state = {PENDING}, GREATEST(delta, 0), applied)), 0) AS adjusted FROM adjustments"
+    f" WHERE activity_id = %s AND bucket = %s AND kind = {STOCK}"
 )
 SUM_RESERVED: Final = (
     "SELECT (SELECT COALESCE(SUM(p.total - p.sold), 0) FROM activities a"
@@ -203,6 +225,11 @@ async def select_progress(source: Tx | MySQL, place: tuple[int, int]) -> Row | N
 async def lock_progress(tx: Tx, place: tuple[int, int]) -> Row | None:
     """The progress of a bucket, locked; waits for whoever holds it."""
     return await tx.fetch_one(LOCK_PROGRESS, place)
+
+
+async def lock_all_progress(tx: Tx, activity_id: int) -> list[Row]:
+    """The progress of all buckets in their order, locked."""
+    return await tx.fetch_all(LOCK_ALL_PROGRESS, (activity_id,))
 
 
 async def try_lock_progress(tx: Tx, place: tuple[int, int]) -> Row | None:
@@ -292,9 +319,24 @@ async def any_tried(tx: Tx, place: tuple[int, int]) -> bool:
     return await tx.fetch_one(SELECT_ANY_TRIED, place) is not None
 
 
-async def count_coupons(tx: Tx, activity_id: int) -> Row:
-    """held: wins that are coupons; most: of one user."""
-    return await _only(tx, COUNT_COUPONS, (activity_id,))
+async def count_coupons(tx: Tx, place: tuple[int, int]) -> Row:
+    """held: wins that are coupons."""
+    return await _only(tx, COUNT_COUPONS, place)
+
+
+async def most_wins(tx: Tx, place: tuple[int, int]) -> int:
+    """The most wins of one user: coupons and what a transaction holds."""
+    return int((await _only(tx, MOST_WINS, (*place, *place)))["most"])
+
+
+async def count_twice(tx: Tx, place: tuple[int, int]) -> int:
+    """Numbers that more than one win has; those of wins that failed do not count."""
+    return int((await _only(tx, COUNT_TWICE, (*place, *place)))["twice"])
+
+
+async def sum_adjusted(tx: Tx, place: tuple[int, int]) -> int:
+    """What adjustments have added to the total, those among them that are written and not applied."""
+    return int((await _only(tx, SUM_ADJUSTED, place))["adjusted"])
 
 
 async def count_records(tx: Tx, place: tuple[int, int]) -> Row:

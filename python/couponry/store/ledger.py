@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Final
 
 from couponry.clock import from_sql, to_sql
-from couponry.store.mysql import Row, Tx
+from couponry.store.mysql import MySQL, Row, Tx
+from couponry.v1 import order_pb2
 
 __all__ = [
     "LedgerRow",
@@ -21,6 +22,8 @@ __all__ = [
     "select_return",
     "select_returned_units",
     "select_used_runs",
+    "sum_ledgers",
+    "sum_ledgers_of_activity",
 ]
 
 
@@ -54,6 +57,23 @@ SELECT_USED_RUNS: Final = (
 SELECT_COUPON_BALANCES: Final = (
     "SELECT coupon_id, SUM(unit_count * amount_each) AS balance FROM order_ledger"
     " WHERE order_id = %s AND attempt = %s GROUP BY coupon_id"
+)
+
+# Amounts begin with the use; what is locked or released has none.
+_WITH_AMOUNTS: Final = (
+    f"{order_pb2.ORDER_STATE_USED}, {order_pb2.ORDER_STATE_PARTLY_RETURNED}, {order_pb2.ORDER_STATE_RETURNED}"
+)
+_SUM_LEDGERS: Final = (
+    "SELECT COALESCE(SUM(s.declared), 0) AS declared, COALESCE(SUM(s.ledger), 0) AS ledger,"
+    " COALESCE(SUM(s.declared <> s.ledger), 0) AS wrong FROM"
+    f" (SELECT IF(a.state IN ({_WITH_AMOUNTS}), a.discount - a.discount_returned, 0) AS declared,"
+    " (SELECT COALESCE(SUM(l.unit_count * l.amount_each), 0) FROM order_ledger l"
+    " WHERE l.order_id = a.order_id AND l.attempt = a.attempt) AS ledger FROM"
+)
+SUM_LEDGERS: Final = f"{_SUM_LEDGERS} order_attempts a) AS s"
+SUM_LEDGERS_OF_ACTIVITY: Final = (
+    f"{_SUM_LEDGERS} (SELECT DISTINCT order_id FROM user_coupons WHERE activity_id = %s AND order_id IS NOT NULL) AS o"
+    " JOIN order_attempts a ON a.order_id = o.order_id) AS s"
 )
 
 SELECT_RETURN: Final = (
@@ -105,6 +125,16 @@ async def select_coupon_balances(tx: Tx, order_id: str, attempt: int) -> dict[in
     return {row["coupon_id"]: int(row["balance"]) for row in rows}
 
 
+async def sum_ledgers(source: Tx | MySQL) -> dict[str, int]:
+    """Of all attempts: declared (discount - returned), ledger (the sum of all rows), wrong (attempts that differ)."""
+    return _sums(await source.fetch_one(SUM_LEDGERS))
+
+
+async def sum_ledgers_of_activity(source: Tx | MySQL, activity_id: int) -> dict[str, int]:
+    """The same of orders that hold or used a coupon of an activity."""
+    return _sums(await source.fetch_one(SUM_LEDGERS_OF_ACTIVITY, (activity_id,)))
+
+
 async def select_return(tx: Tx, order_id: str, attempt: int, return_id: str) -> tuple[bytes, bytes] | None:
     """(fingerprint, answer) of a return that was made."""
     row = await tx.fetch_one(SELECT_RETURN, (order_id.encode(), attempt, return_id.encode()))
@@ -135,6 +165,10 @@ async def add_returned_units(tx: Tx, order_id: str, attempt: int, units: Mapping
         ],
         "ON DUPLICATE KEY UPDATE units = units + VALUES(units)",
     )
+
+
+def _sums(row: Row | None) -> dict[str, int]:
+    return {name: int(value) for name, value in (row or {}).items()}
 
 
 def _ledger(row: Row) -> LedgerRow:

@@ -90,7 +90,7 @@ class FlashSale:
         return cls(
             activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
             adjustments=adjustments,
-            audit=Audit(mysql=mysql, sale=sale, fence=fence),
+            audit=Audit(mysql=mysql, sale=sale, fence=fence, adjustments=adjustments),
             claims=claims,
             configurator=configurator,
             fence=fence,

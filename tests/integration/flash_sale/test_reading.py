@@ -8,7 +8,6 @@ import pytest
 from couponry._core import L1
 from couponry.config import Settings
 from couponry.errors import InvalidArgument, NotFound, Unavailable
-from couponry.flash_sale.audit import Equation
 from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.wire import Place
 from couponry.store import activities as activities_store
@@ -112,55 +111,6 @@ async def test_without_redis_nobody_says_that_a_winner_is_none(open_instance: Op
         await cut_off.parts.pending.find("ann", [coupon_id])
 
 
-@pytest.mark.parametrize(
-    ("damage", "equation"),
-    [
-        ("UPDATE activity_progress SET sold = sold - 1", "sold = rows in MySQL"),
-        ("DELETE FROM user_coupons ORDER BY number LIMIT 1", "sold = rows in MySQL"),
-        ("UPDATE user_coupons SET number = number + 5 ORDER BY number DESC LIMIT 1", "numbers missing within an epoch"),
-        ("UPDATE user_coupons SET user_id = 'u0'", "wins of one user <= limit"),
-        ("UPDATE activity_progress SET total = total + 1", "total in Redis = total in MySQL"),
-        ("UPDATE template_counters SET reserved = reserved + 1", "reserved of the template"),
-        ("UPDATE activity_progress SET failed = 1", "failed = FAILED records"),
-    ],
-)
-async def test_the_audit_finds_what_is_wrong_in_mysql(shop: Instance, damage: str, equation: str) -> None:
-    activity_id = (await shop.create()).activity_id
-    for n in range(4):
-        await shop.win(activity_id, f"u{n}", "r")
-    await shop.persist()
-    await shop.assert_sound(activity_id)
-    await shop.mysql.execute(damage)
-    assert equation in " ".join(wrong(await shop.parts.audit.audit(activity_id)))
-
-
-async def test_the_audit_finds_what_is_wrong_in_redis(shop: Instance) -> None:
-    activity_id = (await shop.create()).activity_id
-    for n in range(4):
-        await shop.win(activity_id, f"u{n}", "r")
-    m, u, o = (shop.redis.key(name) for name in Place(activity_id).names())
-    client = shop.redis.client
-    await client.hincrby(m, "left", 1)
-    assert wrong(await shop.parts.audit.audit(activity_id)) == ["total in Redis = left + wins"]
-    await client.hincrby(m, "left", -1)
-    await client.xtrim(o, maxlen=3, approximate=False)
-    assert wrong(await shop.parts.audit.audit(activity_id)) == ["waiting = wins in the outbox"]
-    await client.hset(u, "u9", await client.hget(u, "u0"))
-    assert "numbers that occur twice = 0" in wrong(await shop.parts.audit.audit(activity_id))
-
-
-async def test_the_audit_opens_what_nobody_opened(shop: Instance) -> None:
-    activity_id = (await shop.create()).activity_id
-    await shop.redis.client.delete(*(shop.redis.key(name) for name in Place(activity_id).names()))
-    await shop.assert_sound(activity_id)
-    with pytest.raises(NotFound):
-        await shop.parts.audit.audit(99)
-
-
-def wrong(equations: list[Equation]) -> list[str]:
-    return [each.name for each in equations if not each.holds]
-
-
 ACTIVITIES = 2000
 WINS = 6000
 
@@ -218,11 +168,13 @@ async def test_every_select_uses_an_index(filled: MySQL) -> None:
         activities_store.LIST_ACTIVE: (at, at, at, 0, at, 51),
         activities_store.SELECT_UNSETTLED: (),
         activities_store.SELECT_CONFIGURATION: (51,),
+        activities_store.SELECT_IDS: (),
         activities_store.SELECT_UNSETTLED_OF_TEMPLATE: (5,),
         activities_store.LOCK_TEMPLATE_COUNTERS: (1,),
         activities_store.SELECT_TEMPLATE: (1,),
         store.SELECT_PROGRESS: (5, 0),
         store.LOCK_PROGRESS: (5, 0),
+        store.LOCK_ALL_PROGRESS: (5,),
         store.TRY_LOCK_PROGRESS: (5, 0),
         store.SELECT_HELD: (5, users, 5, users),
         store.SELECT_KNOWN: (ids, ids),
@@ -257,8 +209,12 @@ async def test_every_select_uses_an_index(filled: MySQL) -> None:
             if isinstance(value, str) and not name.startswith("_") and value.lstrip("(").startswith("SELECT")
         }
         # The audit's sums read all rows of one activity, by its index.
-        sums = {
-            store.COUNT_COUPONS: (5,),
+        sums: dict[str, tuple[object, ...]] = {
+            store.COUNT_COUPONS: (5, 0),
+            store.MOST_WINS: (5, 0, 5, 0),
+            store.COUNT_TWICE: (5, 0, 5, 0),
+            store.SUM_ADJUSTED: (5, 0),
+            activities_store.SELECT_ALL_IDS: (),
             store.COUNT_GAPS: (5, 0, 5, 0),
             store.SUM_RESERVED: (5, 5),
         }
