@@ -4,7 +4,8 @@
 -- ARGV  1 kind of the wins: 'W' (won) or 'T' (tried) · then per claim: user id, request hash (16 bytes); 1,000 at most
 -- Reply {0}: NOT_READY, nothing was done
 --       {1, left, now in ms, start in ms, verdict per claim...}; a verdict is the number of the win, or
---       -1 NOT_STARTED, -2 ENDED, -3 SOLD_OUT, -4 LIMIT_REACHED, -5 PAUSED, -6 CANCELLED, -7 FAILED
+--       -1 NOT_STARTED, -2 ENDED, -3 SOLD_OUT, -4 LIMIT_REACHED, -5 PAUSED, -6 CANCELLED, -7 FAILED, -8 EMPTY: nothing
+--       is left here, and other buckets of the activity may have stock (m says `elsewhere`)
 --
 -- Steps: is this the Redis that the fence opened? Then each claim: a request that has won gets its number again, also
 -- after the end; else window, pause, limit, stock. Wins go to the outbox as one entry, then to u, then to m.
@@ -16,10 +17,10 @@
 -- A win in the outbox is: length of the user id (1), user id, request hash (16), kind (1).
 if redis.replicate_commands then redis.replicate_commands() end
 local RECORD = 27
-local NOT_STARTED, ENDED, SOLD_OUT, LIMIT_REACHED, PAUSED, CANCELLED, FAILED = -1, -2, -3, -4, -5, -6, -7
+local NOT_STARTED, ENDED, SOLD_OUT, LIMIT_REACHED, PAUSED, CANCELLED, FAILED, EMPTY = -1, -2, -3, -4, -5, -6, -7, -8
 
 local m = redis.call('HMGET', KEYS[1], 'replid', 'epoch', 'number', 'left', 'start', 'end', 'limit', 'paused',
-  'template_paused', 'ended')
+  'template_paused', 'ended', 'elsewhere')
 local replid = string.match(redis.call('INFO', 'replication'), 'master_replid:(%x+)')
 if m[1] ~= replid then return {0} end
 
@@ -53,7 +54,7 @@ for i, user in ipairs(users) do
     elseif now < starts then verdict = NOT_STARTED
     elseif paused then verdict = PAUSED
     elseif held >= limit then verdict = LIMIT_REACHED
-    elseif left <= 0 then verdict = SOLD_OUT
+    elseif left <= 0 then verdict = m[11] == '1' and EMPTY or SOLD_OUT
     else
       number, left = number + 1, left - 1
       verdict = number

@@ -17,6 +17,7 @@ from couponry.flash_sale.wire import WON, Place
 
 __all__ = [
     "VERDICT_CANCELLED",
+    "VERDICT_EMPTY",
     "VERDICT_ENDED",
     "VERDICT_FAILED",
     "VERDICT_LIMIT_REACHED",
@@ -38,6 +39,8 @@ VERDICT_LIMIT_REACHED = -4
 VERDICT_PAUSED = -5
 VERDICT_CANCELLED = -6
 VERDICT_FAILED = -7
+# Of several buckets: this one has nothing left, another one may.
+VERDICT_EMPTY = -8
 
 
 class Settled(Exception):

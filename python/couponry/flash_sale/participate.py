@@ -11,10 +11,11 @@ from typing import Final
 from google.protobuf.duration_pb2 import Duration
 
 from couponry.coupons.codes import Codes
-from couponry.errors import NotFound
+from couponry.errors import NotFound, Unavailable
 from couponry.flash_sale.activities import ACTIVITY_KIND
 from couponry.flash_sale.claims import (
     VERDICT_CANCELLED,
+    VERDICT_EMPTY,
     VERDICT_ENDED,
     VERDICT_FAILED,
     VERDICT_LIMIT_REACHED,
@@ -86,8 +87,8 @@ class Participation:
         if payload is None:
             raise NotFound("no such activity")
         activity = flash_sale_pb2.Activity.FromString(payload)
-        place = Place(request.activity_id)
         user = request.user_id.encode()
+        place = Place.of(request.activity_id, activity.spec.buckets, user)
         # Without a request id a repeat is a new claim.
         claim = request_hash(request.request_id) if request.request_id else secrets.token_bytes(16)
         if activity.state == flash_sale_pb2.ACTIVITY_STATE_SETTLED:
@@ -96,6 +97,8 @@ class Participation:
             verdict = await self._claims.claim(place, user, claim)
         except Settled:
             return await self._settled(place, user, claim)
+        if verdict.number == VERDICT_EMPTY:
+            raise Unavailable("stock is being moved to this user's bucket", reason="NOT_READY")
         if verdict.number < 0:
             return _refusal(verdict)
         self._on_win(place)

@@ -1,4 +1,4 @@
-"""What `couponry audit` found, for people and for programs: every equation with its numbers, never only the wrong ones."""
+"""What `couponry audit` found, for people and for programs: every equation, not only the wrong ones."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -6,7 +6,8 @@ The layouts are those that lua/claim.lua states.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Self
+from zlib import crc32
 
 from couponry.store.ids import flash_sale_coupon_id
 
@@ -39,6 +40,11 @@ class Place(NamedTuple):
 
     activity_id: int
     bucket: int = 0
+
+    @classmethod
+    def of(cls, activity_id: int, buckets: int, user: bytes) -> Self:
+        """The bucket that decides all claims of a user: CRC-32 (of zlib) modulo the number of buckets, for ever."""
+        return cls(activity_id, crc32(user) % buckets if buckets > 1 else 0)
 
     def names(self) -> tuple[str, str, str]:
         """m, u, o; one hash tag, so one slot of a Cluster."""

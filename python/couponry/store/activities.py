@@ -60,8 +60,8 @@ SELECT_UNSETTLED: Final = (
     " ORDER BY a.state, a.end_at, a.id"
 )
 SELECT_CONFIGURATION: Final = (
-    "SELECT a.id, a.template_id, a.stock, a.buckets, a.state, a.start_at, a.end_at, a.per_user_limit, a.paused, a.version,"
-    " t.state AS template_state, t.version AS template_version, t.valid_from, t.valid_until, t.valid_days,"
+    "SELECT a.id, a.template_id, a.stock, a.buckets, a.state, a.start_at, a.end_at, a.per_user_limit, a.paused,"
+    " a.version, t.state AS template_state, t.version AS template_version, t.valid_from, t.valid_until, t.valid_days,"
     " UTC_TIMESTAMP(3) AS now FROM activities a JOIN templates t ON t.id = a.template_id WHERE a.id = %s"
 )
 SELECT_UNSETTLED_OF_TEMPLATE: Final = (
