@@ -227,6 +227,12 @@ class Call:
     def request(self) -> bytes | None:
         """The message of a unary request that came with the call."""
 
+    def hot_keys(self) -> list[str] | None:
+        """The keys of the items that a hot method's answer is made of; None where only its handler can answer."""
+
+    def answer_hot(self, found: dict[str, bytes]) -> bool:
+        """Answers a hot method's call with the items of `hot_keys`. False where one is missing: nothing was done."""
+
     def set_reader(self, future: asyncio.Future[None]) -> None:
         """Is released when `read` may have an answer."""
 

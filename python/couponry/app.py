@@ -298,7 +298,7 @@ def _front_end(app: App) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     if settings.frontend == "reference":
         return reference.make_server(settings, reuse_port=reuse_port), health.aio.HealthServicer()
     server = native.make_server(settings, reuse_port=reuse_port)
-    answer_hot_methods(server, app.l1)
+    answer_hot_methods(server, app.l1, app.layers)
     return server, server.answer_health()
 
 

@@ -1,13 +1,17 @@
-"""The methods that the native front end answers inside the extension while L1 has the answer: one table.
+"""The methods that the native front end answers inside the extension: one table.
 
-Everything else about a method (its checks, its misses) stays with its servicer; one that is not here costs nothing.
+What L1 lacks is fetched through the layers, for all misses of a turn at once. Everything else about a method (its
+checks, what does not exist, a store that is down) stays with its servicer; one that is not here costs nothing.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from couponry._core import L1
-from couponry.frontend.native import NativeServer
+from couponry.errors import Unavailable
+from couponry.frontend.native import Fetch, NativeServer
+from couponry.store.layers import Layers
 
 __all__ = ["HOT_METHODS", "HotMethod", "answer_hot_methods"]
 
@@ -16,24 +20,43 @@ __all__ = ["HOT_METHODS", "HotMethod", "answer_hot_methods"]
 class HotMethod:
     """A method by its path, and where its answers are: the kind in L1, and `item_field` of the response (0: all of it).
 
-    All of them are asked by field 1, an id or with `many` a list of ids.
+    All of them are asked by field 1, an id or with `many` a list of ids. The layers can fetch those that are `layered`.
     """
 
     path: str
     kind: str
     item_field: int = 1
     many: bool = False
+    layered: bool = True
 
 
 HOT_METHODS: Final = (
     HotMethod("/couponry.v1.TemplateService/GetTemplate", "template"),
     HotMethod("/couponry.v1.TemplateService/BatchGetTemplates", "template", many=True),
     HotMethod("/couponry.v1.FlashSaleService/GetActivity", "activity"),
-    HotMethod("/couponry.v1.FlashSaleService/GetStock", "stock", item_field=0),
+    HotMethod("/couponry.v1.FlashSaleService/GetStock", "stock", item_field=0, layered=False),
 )
 
 
-def answer_hot_methods(server: NativeServer, l1: L1) -> None:
+def answer_hot_methods(server: NativeServer, l1: L1, layers: Layers) -> None:
     """Teaches a server that has not started to answer them."""
     for method in HOT_METHODS:
-        server.answer_from_l1(method.path, l1, method.kind, item_field=method.item_field, many=method.many)
+        server.answer_from_l1(
+            method.path,
+            l1,
+            method.kind,
+            item_field=method.item_field,
+            many=method.many,
+            fetch=_fetching(layers, method.kind) if method.layered else None,
+        )
+
+
+def _fetching(layers: Layers, kind: str) -> Fetch:
+    async def fetch(keys: Sequence[str]) -> dict[str, bytes]:
+        try:
+            found = await layers.get_many(kind, keys)
+        except Unavailable:
+            return {}
+        return {key: payload for key, payload in zip(keys, found, strict=True) if payload is not None}
+
+    return fetch

@@ -26,6 +26,8 @@ from couponry.frontend.native_ports import Port, TlsCredentials, bind, tls_crede
 __all__ = ["NativeServer", "TlsCredentials", "make_server", "tls_credentials"]
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+# The payloads of these keys, without those that only the method's handler can answer for.
+Fetch: TypeAlias = "Callable[[Sequence[str]], Awaitable[dict[str, bytes]]]"
 
 _MAX_METADATA_BYTES = 16 * 1024
 _MIN_PING_INTERVAL_MS = 9_000
@@ -75,6 +77,7 @@ class _FromL1:
     key_field: int
     item_field: int
     many: bool
+    fetch: Fetch | None
 
 
 def make_server(settings: ServerSettings, *, reuse_port: bool) -> NativeServer:
@@ -120,6 +123,7 @@ class NativeServer(grpc.aio.Server):
         self._encoding = 0 if compression is None else int(compression)
         self._hot: dict[str, _FromL1 | HealthServicer] = {}
         self._batched: dict[str, Callable[[list[Call]], None]] = {}
+        self._fetches: dict[str, Fetch] = {}
         self._ports: list[Port] = []
         self._listeners: list[asyncio.Server] = []
         self._methods: list[Method] = []
@@ -164,17 +168,29 @@ class NativeServer(grpc.aio.Server):
         return port.number
 
     def answer_from_l1(
-        self, method: str, l1: L1, kind: str, *, key_field: int = 1, item_field: int = 1, many: bool = False
+        self,
+        method: str,
+        l1: L1,
+        kind: str,
+        *,
+        key_field: int = 1,
+        item_field: int = 1,
+        many: bool = False,
+        fetch: Fetch | None = None,
     ) -> None:
         """Answers a unary method inside the extension where L1 has the answer.
 
         `method` is `/package.Service/Method`. A request that holds nothing but the varint `key_field` (with `many`:
         nothing but that repeated field) is looked up by that number in decimal; the payload of the entry becomes
         message field `item_field` of the response, once for each key; with an `item_field` of 0 it is the response. Any
-        other request and any miss goes to the method's handler. Hot methods do not pass interceptors: a server that
-        has any answers none of them here.
+        other request goes to the method's handler.
+
+        The misses of one turn of a connection go to `fetch` as one list of keys, in one task, and are answered inside
+        the extension with what it brings. Those that need a key which it does not bring are the handler's, and so is
+        every miss without a `fetch`. It must not raise. Hot methods do not pass interceptors: a server that has any
+        answers none of them here.
         """
-        self._hot[method] = _FromL1(l1, kind, key_field, item_field, many)
+        self._hot[method] = _FromL1(l1, kind, key_field, item_field, many, fetch)
 
     def answer_in_batches(self, method: str, answer: Callable[[list[Call]], None]) -> None:
         """Hands the calls of a unary method to `answer` as one list for each turn of a connection, with no task and no
@@ -295,16 +311,23 @@ class NativeServer(grpc.aio.Server):
                 engine.answer_health(path, hot.table)
             else:
                 engine.answer_from_l1(path, hot.l1, hot.kind, hot.key_field, hot.item_field, hot.many)
+                if hot.fetch is not None:
+                    self._fetches[path] = hot.fetch
 
     # Calls
 
     def _dispatch(self, calls: list[Call]) -> None:
         """Starts the handlers of the calls that came in one turn of a connection."""
+        if self._batched:
+            calls = self._dispatch_batches(calls)
+        if self._fetches:
+            calls = self._dispatch_misses(calls)
+        self._serve(calls)
+
+    def _serve(self, calls: list[Call]) -> None:
         loop = self._loop
         assert loop is not None  # noqa: S101 - set before the first connection
         tasks = self._tasks
-        if self._batched:
-            calls = self._dispatch_batches(calls)
         for call in calls:
             if self._max_calls is not None and len(tasks) >= self._max_calls:
                 call.finish(grpc.StatusCode.RESOURCE_EXHAUSTED.value[0], "Concurrent RPC limit exceeded!", None)
@@ -326,6 +349,29 @@ class NativeServer(grpc.aio.Server):
         for path, batch in batches.items():
             self._batched[path](batch)
         return others
+
+    def _dispatch_misses(self, calls: list[Call]) -> list[Call]:
+        """Fetches what hot methods missed; the calls that only a handler can answer."""
+        others: list[Call] = []
+        missed: dict[Fetch, tuple[list[Call], dict[str, None]]] = {}
+        for call in calls:
+            fetch = self._fetches.get(call.path)
+            keys = None if fetch is None else call.hot_keys()
+            if fetch is None or keys is None:
+                others.append(call)
+                continue
+            waiting, wanted = missed.setdefault(fetch, ([], {}))
+            waiting.append(call)
+            wanted.update(dict.fromkeys(keys))
+        for fetch, (waiting, wanted) in missed.items():
+            task = asyncio.ensure_future(self._fetch(fetch, waiting, list(wanted)))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        return others
+
+    async def _fetch(self, fetch: Fetch, calls: list[Call], keys: list[str]) -> None:
+        found = await fetch(keys)
+        self._serve([call for call in calls if not call.cancelled and not call.answer_hot(found)])
 
     async def _find(self, call: Call, context: Context) -> Method | None:
         details = _CallDetails(call.path, context.invocation_metadata())

@@ -26,7 +26,7 @@ use crate::{
     pipe::{Inner, Outer},
     request::{self, Head},
     response,
-    routes::{Answer, Caller, Routes},
+    routes::{Answer, Caller, Hot, Routes},
     wake::{Wakes, call_waker},
 };
 
@@ -412,6 +412,11 @@ impl Connection {
     /// Ends a call that was handed on with a framed reply. False where it is over already.
     pub fn finish_with(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
         self.end(key, response::trailers(None, Code::Ok, ""), now, |call| call.push_frame(frame))
+    }
+
+    /// What answers a method inside the extension.
+    pub fn hot(&self, path: &str) -> Option<&dyn Hot> {
+        self.routes.get(path)?.hot.as_deref()
     }
 
     fn end(&mut self, key: Key, trailers: HeaderMap, now: Instant, push: impl FnOnce(&mut Call)) -> bool {

@@ -29,6 +29,17 @@ pub struct Caller {
 /// Answers requests of one unary method inside the extension. It must neither block nor take long.
 pub trait Hot: Send + Sync {
     fn answer(&self, request: &[u8], caller: Caller) -> Answer;
+
+    /// The keys of the items that an answer is made of, for whoever can fetch what a miss lacked. None where only the
+    /// handler can answer.
+    fn keys(&self, _request: &[u8]) -> Option<Vec<String>> {
+        None
+    }
+
+    /// The reply made of these items, those of `keys` in their order, framed.
+    fn compose(&self, _items: &[&[u8]]) -> Option<Bytes> {
+        None
+    }
 }
 
 /// A method.

@@ -5,7 +5,7 @@ the servicers of grpcio that run on it unchanged.
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -353,6 +353,82 @@ async def test_hot_methods_are_answered_from_l1_and_their_misses_by_python() -> 
         assert (await ask(stub.BatchGetTemplates, batch(template_ids=[8, 9])))[1]
         l1.invalidate("template", "7")
         assert (await ask(stub.GetTemplate, get(template_id=7)))[1]
+
+
+async def test_misses_of_hot_methods_are_fetched_together_and_answered_without_a_handler() -> None:
+    server = NativeServer()
+    port = server.add_insecure_port("127.0.0.1:0")
+    template_pb2_grpc.add_TemplateServiceServicer_to_server(cast("Any", Templates)(), server)
+    l1 = L1({"template": 1 << 20})
+    fetched: list[list[str]] = []
+    arrived = asyncio.Event()
+
+    async def fetch(keys: Sequence[str]) -> dict[str, bytes]:
+        fetched.append(list(keys))
+        await arrived.wait()
+        return {
+            key: template_pb2.Template(template_id=int(key), version=1).SerializeToString()
+            for key in keys
+            if int(key) < 100
+        }
+
+    get, batch = "/couponry.v1.TemplateService/GetTemplate", "/couponry.v1.TemplateService/BatchGetTemplates"
+    server.answer_from_l1(get, l1, "template", fetch=fetch)
+    server.answer_from_l1(batch, l1, "template", many=True, fetch=fetch)
+    one = template_pb2.GetTemplateRequest
+    requests: list[tuple[str, Any]] = [(get, one(template_id=number)) for number in (5, 6, 5, 100)]
+    requests.append((get, one(template_id=5, min_version=2)))
+    requests.append((batch, template_pb2.BatchGetTemplatesRequest(template_ids=[7, 5])))
+    async with started(server), connected(port) as raw:
+        frames = [
+            request(2 * place + 1, header_block(grpc_headers(path)), message(asked.SerializeToString()))
+            for place, (path, asked) in enumerate(requests)
+        ]
+        await raw.send(*frames)
+        await raw.until(HEADERS, flags=END_STREAM)
+        assert [frame.stream for frame in raw.frames if frame.kind == DATA] == [9], "only the handler could answer it"
+        assert fetched == [["5", "6", "100", "7"]]
+        arrived.set()
+        for _ in requests[1:]:
+            await raw.until(HEADERS, flags=END_STREAM)
+    replies = {frame.stream: frame.payload[5:] for frame in raw.frames if frame.kind == DATA}
+    versions = {
+        stream: template_pb2.GetTemplateResponse.FromString(replies[stream]).template.version
+        for stream in (1, 3, 5, 7, 9)
+    }
+    assert versions == {1: 1, 3: 1, 5: 1, 7: 0, 9: 0}, "0: by the handler"
+    both = template_pb2.BatchGetTemplatesResponse.FromString(replies[11])
+    assert [template.template_id for template in both.templates] == [7, 5]
+
+
+async def test_a_caller_that_leaves_while_its_miss_is_fetched_leaves_nothing_behind() -> None:
+    server = NativeServer()
+    port = server.add_insecure_port("127.0.0.1:0")
+    template_pb2_grpc.add_TemplateServiceServicer_to_server(cast("Any", Templates)(), server)
+    asked, arrived = asyncio.Event(), asyncio.Event()
+
+    async def fetch(keys: Sequence[str]) -> dict[str, bytes]:
+        asked.set()
+        await arrived.wait()
+        return dict.fromkeys(keys, b"")
+
+    server.answer_from_l1(
+        "/couponry.v1.TemplateService/GetTemplate", L1({"template": 1 << 20}), "template", fetch=fetch
+    )
+    async with started(server), dial(f"127.0.0.1:{port}") as channel:
+        call = template_pb2_grpc.TemplateServiceStub(channel).GetTemplate(
+            template_pb2.GetTemplateRequest(template_id=1), timeout=20
+        )
+        await asked.wait()
+        call.cancel()
+        engine = server._engine
+        assert engine is not None
+        while engine.calls:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        arrived.set()
+        while server._tasks:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert engine.calls == 0
 
 
 async def test_a_method_is_answered_in_batches_without_a_task_each() -> None:

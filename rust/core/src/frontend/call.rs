@@ -1,13 +1,13 @@
 //! One call that a Python handler has: what it asked, and how to answer it.
 use std::time::Instant;
 
-use couponry_wire::{Code, Encoding, Finish, Head, Key, Message, Opened, Reading, Sending, metadata};
+use couponry_wire::{Code, Connection, Encoding, Finish, Head, Key, Message, Opened, Reading, Sending, metadata};
 use parking_lot::Mutex;
 use pyo3::{
     exceptions::{PyTypeError, PyValueError},
     intern,
     prelude::*,
-    types::{PyBool, PyBytes, PyString, PyTuple},
+    types::{PyBool, PyBytes, PyDict, PyString, PyTuple},
 };
 
 use super::protocol::Protocol;
@@ -183,18 +183,35 @@ impl Call {
             trailers: trailers.map(headers).transpose()?,
             message: message.map(|message| (message, compress)),
         };
-        let (finished, held) = {
-            let mut inner = self.protocol.get().lock();
-            (inner.connection.finish(self.key, finish, Instant::now()), inner.calls.remove(&self.key))
+        self.end(py, |connection| connection.finish(self.key, finish, Instant::now()))
+    }
+
+    /// The keys in L1 that a hot method's answer to this call would be made of; None where only its handler can answer.
+    fn hot_keys(&self) -> Option<Vec<String>> {
+        let state = self.state.lock();
+        let request = state.request.as_ref()?;
+        self.protocol.get().lock().connection.hot(&self.head.path)?.keys(&request.payload)
+    }
+
+    /// Answers a hot method's call with the items of `hot_keys`. False where one is missing, and the call is still open.
+    fn answer_hot(&self, py: Python<'_>, found: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let Some(keys) = self.hot_keys() else {
+            return Ok(false);
         };
-        drop(held);
-        let state = std::mem::take(&mut *self.state.lock());
-        self.state.lock().cancelled = state.cancelled;
-        drop(state);
-        if finished {
-            self.wake(py)?;
+        let mut items = Vec::with_capacity(keys.len());
+        for key in &keys {
+            let Some(item) = found.get_item(key)? else {
+                return Ok(false);
+            };
+            items.push(item.cast_into::<PyBytes>()?);
         }
-        Ok(finished)
+        let items: Vec<&[u8]> = items.iter().map(|item| item.as_bytes()).collect();
+        let frame = self.protocol.get().lock().connection.hot(&self.head.path).and_then(|hot| hot.compose(&items));
+        let Some(frame) = frame else {
+            return Ok(false);
+        };
+        self.end(py, |connection| connection.finish_with(self.key, frame, Instant::now()))?;
+        Ok(true)
     }
 }
 
@@ -229,6 +246,22 @@ impl Call {
             task.bind(py).call_method0(intern!(py, "cancel"))?;
         }
         Ok(())
+    }
+
+    /// Ends the call by `finish`, and forgets what it held. False where it was over already.
+    fn end(&self, py: Python<'_>, finish: impl FnOnce(&mut Connection) -> bool) -> PyResult<bool> {
+        let (finished, held) = {
+            let mut inner = self.protocol.get().lock();
+            (finish(&mut inner.connection), inner.calls.remove(&self.key))
+        };
+        drop(held);
+        let state = std::mem::take(&mut *self.state.lock());
+        self.state.lock().cancelled = state.cancelled;
+        drop(state);
+        if finished {
+            self.wake(py)?;
+        }
+        Ok(finished)
     }
 
     fn wake(&self, py: Python<'_>) -> PyResult<()> {

@@ -31,7 +31,7 @@ impl L1Hot {
         Self { l1, kind, key_field, item_field, many }
     }
 
-    fn items(&self, request: &[u8]) -> Option<Vec<Bytes>> {
+    fn ids(&self, request: &[u8]) -> Option<Vec<i64>> {
         let ids = if self.many {
             protobuf::only_varints(request, self.key_field)?
         } else {
@@ -40,9 +40,14 @@ impl L1Hot {
         if ids.is_empty() || ids.len() > MOST_ITEMS {
             return None;
         }
+        ids.into_iter().map(|id| i64::try_from(id).ok()).collect()
+    }
+
+    fn items(&self, request: &[u8]) -> Option<Vec<Bytes>> {
+        let ids = self.ids(request)?;
         let cache = self.l1.get().kind(&self.kind).ok()?;
         let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
-        ids.iter().map(|id| cache.get(i64::try_from(*id).ok()?.to_string().as_bytes(), now)).collect()
+        ids.iter().map(|id| cache.get(id.to_string().as_bytes(), now)).collect()
     }
 }
 
@@ -51,16 +56,24 @@ impl Hot for L1Hot {
         let Some(items) = self.items(request) else {
             return Answer::Miss;
         };
+        self.compose(&items.iter().map(Bytes::as_ref).collect::<Vec<_>>()).map_or(Answer::Miss, Answer::Frame)
+    }
+
+    fn keys(&self, request: &[u8]) -> Option<Vec<String>> {
+        Some(self.ids(request)?.iter().map(i64::to_string).collect())
+    }
+
+    fn compose(&self, items: &[&[u8]]) -> Option<Bytes> {
         let size: usize = items.iter().map(|item| item.len() + 12).sum();
         let mut message = Vec::with_capacity(size);
         for item in items {
             if self.item_field == 0 {
-                message.extend_from_slice(&item);
+                message.extend_from_slice(item);
             } else {
-                protobuf::put_field(&mut message, self.item_field, &item);
+                protobuf::put_field(&mut message, self.item_field, item);
             }
         }
-        Answer::Frame(framing::frame(false, &message))
+        Some(framing::frame(false, &message))
     }
 }
 
