@@ -1,133 +1,14 @@
-"""The scripts against a model written for clarity: the same answers, the same state, whatever comes in which order."""
+"""The scripts of lua/ one by one: what they refuse, and what they leave. Their sums are in test_claim_model.py."""
 
-import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 import redis
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from couponry._core import lua_scripts
-from couponry.flash_sale.wire import FAILED, WON, Place, fields, from_outbox, from_records, request_hash
-
-PLACE = Place(7)
-EPOCH = 1_700_000_000_000
-FAR = 10**15
-WINDOWS = {"before": (FAR, FAR + 1), "during": (0, FAR), "after": (0, 1)}
-
-
-class Scripts:
-    """One bucket in a real Redis, under a prefix of its own."""
-
-    def __init__(self, client: Any, texts: dict[str, str]) -> None:
-        self.client = client
-        self._run = {name: client.register_script(text) for name, text in texts.items()}
-        self._prefix = secrets.token_hex(8)
-        self.keys = [f"{self._prefix}:{name}" for name in PLACE.names()]
-
-    def run(self, name: str, *args: Any) -> Any:
-        return self._run[name](keys=self.keys, args=args)
-
-    def open(self, stock: int, limit: int) -> None:
-        token = secrets.token_hex(8)
-        replid = self.run("fence_close", token)[0]
-        m = {
-            "epoch": EPOCH, "number": 100, "base": 100, "left": stock, "total": stock, "ended": 0, "token": "",
-            "adj_place": 0, "adj_id": "", "adj_result": 1, "adj_delta": 0, "adj_left": 0, "adj_total": 0,
-            "version": 1, "start": 0, "end": FAR, "limit": limit, "paused": 0, "template_version": 1,
-            "template_paused": 0,
-        }  # fmt: skip
-        beside = [f"{self._prefix}:{name}" for name in PLACE.beside(token)]
-        flat = [part for pair in m.items() for part in pair]
-        args = [token, replid, "rebuild", 60, *flat]
-        assert self._run["fence_open"](keys=[*self.keys, *beside], args=args) == 1
-
-    def m(self) -> dict[str, str]:
-        flat = [part for pair in self.client.hgetall(self.keys[0]).items() for part in pair]
-        return fields(flat)
-
-    def wins(self) -> dict[bytes, list[tuple[int, bytes, bytes]]]:
-        return {
-            user: [(win.number, win.request_hash, win.kind) for win in from_records(user, records)]
-            for user, records in self.client.hgetall(self.keys[1]).items()
-        }
-
-    def outbox(self) -> list[tuple[int, bytes, bytes, bytes]]:
-        entries = [
-            (entry_id, [part for pair in entry.items() for part in pair])
-            for entry_id, entry in self.client.xrange(self.keys[2])
-        ]
-        return [(win.number, win.user, win.request_hash, win.kind) for win in from_outbox(entries)]
-
-
-@dataclass
-class Model:
-    """What an activity is, in words: no batches, no bytes."""
-
-    left: int
-    total: int
-    limit: int
-    window: str = "during"
-    paused: bool = False
-    template_paused: bool = False
-    ended: bool = False
-    number: int = 100
-    versions: list[int] = field(default_factory=lambda: [1, 1])
-    wins: list[dict[str, Any]] = field(default_factory=list)
-    adjustments: list[tuple[str, list[int]]] = field(default_factory=list)
-
-    def claim(self, user: bytes, request: bytes) -> int:
-        own = [win for win in self.wins if win["user"] == user]
-        for win in own:
-            if win["request"] == request:
-                return -7 if win["kind"] == FAILED else win["number"]
-        if self.ended or self.window == "after":
-            return -2
-        if self.window == "before":
-            return -1
-        if self.paused or self.template_paused:
-            return -5
-        if sum(win["kind"] == WON for win in own) >= self.limit:
-            return -4
-        if self.left <= 0:
-            return -3
-        self.left -= 1
-        self.number += 1
-        self.wins.append({"user": user, "request": request, "number": self.number, "kind": WON})
-        return self.number
-
-    def adjust(self, name: str, kind: str, delta: int) -> list[int]:
-        if self.adjustments and self.adjustments[-1][0] == name:
-            return self.adjustments[-1][1]
-        if kind == "end":
-            delta, self.ended = -self.left, True
-        result = [1, delta] if self.left + delta >= 0 else [2, 0]
-        self.left += result[1]
-        self.total += result[1]
-        self.adjustments.append((name, [*result, self.left, self.total]))
-        return self.adjustments[-1][1]
-
-
-USERS = [b"ann", b"bob", b"\x00\xff", "李".encode()]
-claim = st.tuples(st.sampled_from(USERS), st.sampled_from([request_hash(name) for name in "abcd"]))
-operation = st.one_of(
-    st.tuples(st.just("claim"), st.lists(claim, min_size=1, max_size=12)),
-    st.tuples(st.just("claim"), st.lists(claim, min_size=1, max_size=12)),
-    st.tuples(st.just("adjust"), st.integers(-4, 4).filter(bool), st.booleans()),
-    st.tuples(st.just("end"), st.booleans()),
-    st.tuples(
-        st.just("configure"),
-        st.sampled_from(list(WINDOWS)),
-        st.integers(1, 3),
-        st.booleans(),
-        st.integers(-1, 1),
-    ),
-    st.tuples(st.just("template"), st.booleans(), st.integers(-1, 1)),
-    st.tuples(st.just("fail"), st.integers(0, 5)),
-)
+from couponry.flash_sale.wire import WON, from_outbox, request_hash
+from tests.integration.flash_sale.scripts import EPOCH, PLACE, Scripts
 
 
 @pytest.fixture(scope="module")
@@ -139,67 +20,6 @@ def client(redis_url: str) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def redis_url(stack: Any) -> str:
     return str(stack.redis_url)
-
-
-@given(stock=st.integers(0, 6), limit=st.integers(1, 3), operations=st.lists(operation, min_size=1, max_size=12))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_scripts_do_what_the_model_does(
-    client: Any, stock: int, limit: int, operations: list[tuple[Any, ...]]
-) -> None:
-    scripts = Scripts(client, dict(lua_scripts()))
-    scripts.open(stock, limit)
-    model = Model(left=stock, total=stock, limit=limit)
-    for each in operations:
-        perform(scripts, model, each)
-        m = scripts.m()
-        assert (int(m["left"]), int(m["total"]), int(m["number"])) == (model.left, model.total, model.number)
-    wins: dict[bytes, list[tuple[int, bytes, bytes]]] = {}
-    for win in model.wins:
-        wins.setdefault(win["user"], []).append((win["number"], win["request"], win["kind"]))
-    assert scripts.wins() == wins
-    # The outbox tells every win once, in number order, whatever became of it later.
-    assert scripts.outbox() == [(win["number"], win["user"], win["request"], WON) for win in model.wins]
-    counts = scripts.run("audit", EPOCH, 100)
-    live = sum(win["kind"] == WON for win in model.wins)
-    assert counts[:2] == [live, len(model.wins) - live]
-    assert counts[5] == len(model.wins)
-    client.delete(*scripts.keys)
-
-
-def perform(scripts: Scripts, model: Model, operation: tuple[Any, ...]) -> None:
-    match operation:
-        case ("claim", claims):
-            reply = scripts.run("claim", WON, *(part for pair in claims for part in pair))
-            assert reply[4:] == [model.claim(user, request) for user, request in claims]
-            assert reply[:2] == [1, model.left]
-        case ("adjust", delta, repeat):
-            adjust(scripts, model, "stock", delta, repeat=repeat)
-        case ("end", repeat):
-            adjust(scripts, model, "end", 0, repeat=repeat)
-        case ("configure", window, limit, paused, newer):
-            version = model.versions[0] + newer
-            args = [EPOCH, version, *WINDOWS[window], limit, int(paused), 0, 0]
-            assert scripts.run("configure", *args) == 1
-            if newer > 0:
-                model.versions[0] = version
-                model.window, model.limit, model.paused = window, limit, paused
-        case ("template", paused, newer):
-            version = model.versions[1] + newer
-            assert scripts.run("configure", EPOCH, 0, 0, 0, 0, 0, version, int(paused)) == 1
-            if newer > 0:
-                model.versions[1], model.template_paused = version, paused
-        case ("fail", index) if index < len(model.wins):
-            win = model.wins[index]
-            assert scripts.run("fail", EPOCH, win["user"], win["request"], win["number"]) == 1
-            win["kind"] = FAILED
-
-
-def adjust(scripts: Scripts, model: Model, kind: str, delta: int, *, repeat: bool) -> None:
-    done = len(model.adjustments)
-    place = done if repeat and done else done + 1
-    before = f"n{place - 1}" if place > 1 else ""
-    reply = scripts.run("adjust", EPOCH, place, before, f"n{place}", kind, delta)
-    assert reply == model.adjust(f"n{place}", kind, delta)
 
 
 @pytest.fixture
