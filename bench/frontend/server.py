@@ -24,7 +24,7 @@ _HOUR_MS = 3_600_000
 
 def _handlers(l1: L1) -> dict[str, Any]:
     async def get_template(request: Any, context: Any) -> Any:
-        payload = l1.get(_KIND, str(request.template_id), time.time_ns() // 1_000_000)
+        payload = l1.get(_KIND, str(request.template_id))
         if payload is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, "no such template")
         return template_pb2.GetTemplateResponse(template=template_pb2.Template.FromString(payload or b""))

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, final
+from typing import Any, Literal, final
 
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
 from couponry.discount.rows import (
@@ -20,6 +20,7 @@ __all__ = [
     "Call",
     "CodeKey",
     "Engine",
+    "Fill",
     "HealthTable",
     "Outcome",
     "Protocol",
@@ -39,23 +40,120 @@ def lua_scripts() -> list[tuple[str, str]]:
 
 @final
 class L1:
-    """A TinyLFU cache a kind of entry; capacities in bytes by kind. KeyError for a kind that was not named."""
+    """A TinyLFU cache a kind of entry that is never older than what this process was told of; capacities in bytes.
 
-    def __new__(cls, capacities: dict[str, int]) -> L1: ...
-    def get(self, kind: str, key: str, now_ms: int) -> bytes | None:
-        """The payload of an entry that may be served at `now_ms` (milliseconds since 1970)."""
+    `absent_bytes` is for negative entries and `floors` the most floors, of each kind. Nobody tells of the kinds in
+    `untold`: their entries end by time alone. `decoded_percent` is what the decoded form of a payload weighs. The
+    clocks return milliseconds; by default they are the system's. KeyError for a kind that was not named.
+    """
 
-    def put(self, kind: str, key: str, payload: bytes, expires_at_ms: int) -> None:
-        """Stores an entry that is served while now < `expires_at_ms`."""
+    def __new__(
+        cls,
+        capacities: dict[str, int],
+        *,
+        absent_bytes: int = ...,
+        floors: int = 65_536,
+        untold: Sequence[str] = ...,
+        decoded_percent: dict[str, int] = ...,
+        max_staleness_ms: int = 2000,
+        fail_safe_ms: int = 60_000,
+        mono_ms: Callable[[], int] | None = None,
+        wall_ms: Callable[[], int] | None = None,
+    ) -> L1: ...
+    def get(self, kind: str, key: str, min_version: int = 0) -> bytes | Literal[False] | None:
+        """The payload; False where there is known to be nothing; None where a load must tell."""
 
-    def invalidate(self, kind: str, key: str) -> None:
-        """Removes an entry."""
+    def get_stale(self, kind: str, key: str) -> bytes | Literal[False] | None:
+        """The same while SQL does not answer: for as long as fail-safe allows, also where L1 is no longer fresh."""
 
-    def clear(self) -> None:
-        """Removes every entry of every kind."""
+    def put(self, kind: str, key: str, payload: bytes, valid_through_ms: int) -> None:
+        """Stores an entry of an untold kind, served while the wall clock is below `valid_through_ms`."""
+
+    def begin(self, kind: str, key: str) -> Fill:
+        """Begins a load."""
+
+    def changed(self, kind: str, key: str, row: int, fate: str, version: int) -> None:
+        """Raises a floor, removes the entry, detaches its loads.
+
+        The fate is one of present, inserted, left, touched, gone, quarantine, written (rust/cache/src/change.rs); the
+        last two take no version.
+        """
+
+    def remove(self, kind: str, key: str) -> bool:
+        """Removes an entry, without a floor; whether there was one."""
+
+    def clear(self, kind: str | None = None) -> None:
+        """Removes every entry, of one kind or of all. Floors stay."""
+
+    def take_due(self) -> list[tuple[str, str]]:
+        """(kind, key) of hot entries that are about to end; each is named once."""
+
+    def hottest(self, kind: str, most: int) -> list[tuple[str, int]]:
+        """(key, hits) of the entries that were served most often. Looks at all of them."""
+
+    def inspect(self, kind: str, key: str) -> dict[str, Any]:
+        """One entry for people: held, absent, bytes, rows, hits, age_ms, left_ms, valid_through_ms; and its floors."""
 
     def stats(self) -> dict[str, dict[str, int]]:
-        """By kind: hits, misses, stores, invalidations, entries, bytes."""
+        """By kind: counters since the start and what is held (rust/cache/src/stats.rs)."""
+
+    def measure(self) -> None:
+        """A reader of changes is about to start: from now on L1 is served only as far as it is known to be fresh."""
+
+    def started(self, replayed: bool) -> None:
+        """The reader has its first coordinate; `replayed`: it is at least a floor's life old."""
+
+    def lost(self) -> None:
+        """The reader lost its place."""
+
+    def passed(self, as_of_ms: int) -> None:
+        """The reader has passed the coordinate that the server had at this monotonic time."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether there is a reader."""
+
+    @property
+    def fresh(self) -> bool:
+        """Whether entries may be served."""
+
+    @property
+    def starting(self) -> bool:
+        """Whether the start-up rule holds: L2 is not filled, entries from SQL live max_staleness."""
+
+    @property
+    def age_ms(self) -> int | None:
+        """How long ago everything had been passed; None without a reader."""
+
+    @property
+    def now_ms(self) -> int:
+        """The monotonic clock."""
+
+@final
+class Fill:
+    """One load of one key. `sent_ms` is when its SQL statement was sent; without, it is an answer of L2."""
+
+    @property
+    def detached(self) -> bool:
+        """Whether the key changed since: later callers begin anew."""
+
+    def refusal(self, rows: list[tuple[int, int]], *, sent_ms: int | None = None) -> str | None:
+        """Why rows (id, version) may not be kept or, from L2, answered now; None where they may."""
+
+    def store(
+        self,
+        payload: bytes | None,
+        rows: list[tuple[int, int]],
+        *,
+        life_ms: int,
+        valid_through_ms: int | None = None,
+        sent_ms: int | None = None,
+        since_first: bool = False,
+    ) -> str | None:
+        """Stores a payload (None: there is nothing), or says why not: slow, floor, folded, starting, over.
+
+        `since_first`: what L2 was told of reaches to this reader's first coordinate or beyond it.
+        """
 
 # Coupon codes (rust/core/src/codes.rs)
 

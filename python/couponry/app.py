@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection
 
 from couponry import discount
 from couponry._core import L1
-from couponry.clock import Clock, system_clock
+from couponry.clock import Clock, system_clock, to_ms
 from couponry.config import CacheSettings, Settings, StackingSettings
 from couponry.coupons.available import AvailableCoupons
 from couponry.coupons.calculating import Calculator
@@ -179,7 +179,12 @@ async def opened(
         closing.push_async_callback(sale_redis.close)
         codes = await Codes.load(mysql)
         ids = Ids(mysql)
-        l1 = L1(_capacities(settings.cache))
+        l1 = L1(
+            _capacities(settings.cache),
+            absent_bytes=settings.cache.l1_absence_bytes,
+            untold=[STOCK_KIND],
+            wall_ms=None if clock is system_clock else lambda: to_ms(clock()),
+        )
         layers = Layers(l1=l1, redis=cache_redis, clock=clock, lives=_lives(settings.cache))
         closing.push_async_callback(layers.close)
         register_coupon_loaders(layers=layers, mysql=mysql, codes=codes, clock=clock)
@@ -309,7 +314,6 @@ def _capacities(settings: CacheSettings) -> dict[str, int]:
         "activity": settings.l1_activity_bytes,
         "activity_key": settings.l1_activity_bytes // 8,
         "user": settings.l1_user_bytes,
-        "absence": settings.l1_absence_bytes,
         STOCK_KIND: _STOCK_BYTES,
     }
 

@@ -43,8 +43,8 @@ class Stock:
         if request.activity_id > MAX_ACTIVITY_ID:
             raise NotFound("no such activity")
         place = Place(request.activity_id)
-        seen = self._l1.get(STOCK_KIND, str(request.activity_id), to_ms(self._clock()))
-        if seen is not None:
+        seen = self._l1.get(STOCK_KIND, str(request.activity_id))
+        if seen:
             return flash_sale_pb2.GetStockResponse.FromString(seen)
         looking = self._looking.get(place)
         if looking is None:

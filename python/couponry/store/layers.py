@@ -10,7 +10,7 @@ Misses of one loop tick go out together: one MGET for all of them, then one load
 import asyncio
 import random
 import struct
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import structlog
 
-from couponry._core import L1
+from couponry._core import L1, Fill
 from couponry.clock import Clock, to_ms
 from couponry.errors import Unavailable
 from couponry.store.redis import Redis
@@ -32,7 +32,6 @@ _Key = tuple[str, str]
 # An L2 value: when the entry ends (milliseconds since 1970), whether the row exists, then the payload.
 _HEADER: Final = struct.Struct(">q?")
 _NO_END: Final = 2**62
-_ABSENCE: Final = "absence"
 # How long Redis is left alone after it failed to answer.
 _BREAK_S: Final = 1.0
 
@@ -77,7 +76,7 @@ class _Flight:
 
     key: _Key
     answer: asyncio.Future[bytes | None]
-    detached: bool = False
+    fill: Fill
 
 
 class Layers:
@@ -90,7 +89,6 @@ class Layers:
         self._lives = lives
         self._loaders: dict[str, Loader] = {}
         self._stats: dict[str, LayerStats] = {}
-        self._absent: Counter[str] = Counter()
         self._flights: dict[_Key, _Flight] = {}
         self._queued: list[_Flight] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,17 +104,16 @@ class Layers:
     def stats(self) -> dict[str, LayerStats]:
         """By kind, as of now."""
         held = self._l1.stats()
-        return {kind: replace(stats, l1=held[kind]["hits"] + self._absent[kind]) for kind, stats in self._stats.items()}
+        return {
+            kind: replace(stats, l1=held[kind]["hits"] + held[kind]["absent_hits"])
+            for kind, stats in self._stats.items()
+        }
 
     async def get(self, kind: str, key: str) -> bytes | None:
         """The payload, or None where the row does not exist. Raises Unavailable where no layer can answer."""
-        now_ms = to_ms(self._clock())
-        payload = self._l1.get(kind, key, now_ms)
+        payload = self._l1.get(kind, key)
         if payload is not None:
-            return payload
-        if self._l1.get(_ABSENCE, f"{kind}:{key}", now_ms) is not None:
-            self._absent[kind] += 1
-            return None
+            return payload or (None if payload is False else b"")
         return await asyncio.shield(self._flight((kind, key)).answer)
 
     async def get_many(self, kind: str, keys: Sequence[str]) -> list[bytes | None]:
@@ -128,11 +125,8 @@ class Layers:
         dropped = list(entries)
         now = asyncio.get_running_loop().time()
         for kind, key in dropped:
-            self._l1.invalidate(kind, key)
-            self._l1.invalidate(_ABSENCE, f"{kind}:{key}")
-            flight = self._flights.pop((kind, key), None)
-            if flight is not None:
-                flight.detached = True
+            self._l1.changed(kind, key, 0, "written", 0)
+            self._flights.pop((kind, key), None)
             self._written[(kind, key)] = now
             self._written.move_to_end((kind, key))
         if dropped and self._redis_answers():
@@ -150,7 +144,7 @@ class Layers:
         flight = self._flights.get(key)
         if flight is None:
             loop = asyncio.get_running_loop()
-            flight = _Flight(key, loop.create_future())
+            flight = _Flight(key, loop.create_future(), self._l1.begin(*key))
             # A flight whose callers have all gone away must not report its failure to nobody.
             flight.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
             self._flights[key] = flight
@@ -192,7 +186,7 @@ class Layers:
             end_ms, exists = _HEADER.unpack_from(value)
             if end_ms > now_ms:
                 self._stats[flight.key[0]].l2 += 1
-                self._settle(flight, value[_HEADER.size :] if exists else None, end_ms)
+                self._settle(flight, value[_HEADER.size :] if exists else None, end_ms, None)
                 answered.add(flight)
         return [flight for flight in flights if flight not in answered]
 
@@ -200,6 +194,7 @@ class Layers:
         try:
             stats = self._stats[kind]
             stats.loader_calls += 1
+            sent_ms = self._l1.now_ms
             stats.l3 += len(flights)
             found = await self._loaders[kind]([flight.key[1] for flight in flights])
         except BaseException as error:
@@ -217,24 +212,18 @@ class Layers:
             if loaded is not None and loaded.valid_through is not None:
                 end_ms = to_ms(loaded.valid_through)
             payload = None if loaded is None else loaded.payload
-            if not flight.detached:
+            if not flight.fill.detached:
                 fills.append((flight.key, payload, end_ms))
-            self._settle(flight, payload, end_ms)
+            self._settle(flight, payload, end_ms, sent_ms)
         await self._fill_l2(fills)
 
-    def _settle(self, flight: _Flight, payload: bytes | None, end_ms: int) -> None:
+    def _settle(self, flight: _Flight, payload: bytes | None, end_ms: int, sent_ms: int | None) -> None:
         """Answers the callers and fills L1."""
         self._leave(flight)
         if not flight.answer.done():
             flight.answer.set_result(payload)
-        if flight.detached:
-            return
-        kind, key = flight.key
-        now_ms = to_ms(self._clock())
-        if payload is None:
-            self._l1.put(_ABSENCE, f"{kind}:{key}", b"", min(end_ms, now_ms + self._life(self._lives.absence_ms)))
-        else:
-            self._l1.put(kind, key, payload, min(end_ms, now_ms + self._life(self._lives.l1_ms)))
+        life_ms = self._life(self._lives.absence_ms if payload is None else self._lives.l1_ms)
+        flight.fill.store(payload, [], life_ms=life_ms, valid_through_ms=end_ms, sent_ms=sent_ms, since_first=True)
 
     async def _fill_l2(self, fills: list[tuple[_Key, bytes | None, int]]) -> None:
         if not fills or not self._redis_answers():

@@ -2,6 +2,7 @@
 //!
 //! Layout:
 //! - `cache`: L1
+//! - `clock`: the clocks that L1 lives by
 //! - `codes`: coupon codes
 //! - `discount`: the discount calculator
 //! - `frontend`: gRPC as an asyncio Protocol
@@ -9,6 +10,7 @@
 use pyo3::prelude::*;
 
 mod cache;
+mod clock;
 mod codes;
 mod discount;
 mod frontend;

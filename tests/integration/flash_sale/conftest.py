@@ -164,7 +164,7 @@ async def open_instance(settings: Settings, template: int) -> AsyncIterator[Open
             url = redis_url or settings.redis.sale.get_secret_value()
             redis = Redis(url, settings.redis)
             stack.push_async_callback(redis.close)
-            kinds = ("template", "template_key", "user", "activity", "activity_key", "absence")
+            kinds = ("template", "template_key", "user", "activity", "activity_key")
             layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=redis, clock=system_clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
             codes = await Codes.load(mysql)

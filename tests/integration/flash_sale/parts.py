@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from couponry._core import L1
-from couponry.clock import Clock
+from couponry.clock import Clock, to_ms
 from couponry.config import FlashSaleSettings
 from couponry.coupons.codes import Codes
 from couponry.flash_sale.activities import Activities, register_loaders
@@ -108,7 +108,7 @@ class FlashSale:
                 sale=sale,
                 fence=fence,
                 clock=clock,
-                l1=L1({STOCK_KIND: 1 << 20}),
+                l1=L1({STOCK_KIND: 1 << 20}, untold=[STOCK_KIND], wall_ms=lambda: to_ms(clock())),
                 age_ms=settings.stock_age_ms,
             ),
             upkeep=Upkeep(

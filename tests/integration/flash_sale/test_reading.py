@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from couponry._core import L1
+from couponry.clock import to_ms
 from couponry.config import Settings
 from couponry.errors import InvalidArgument, NotFound, Unavailable
 from couponry.flash_sale.stock import STOCK_KIND, Stock
@@ -28,7 +29,7 @@ async def test_the_stock_is_read_again_when_it_is_a_tenth_of_a_second_old(shop: 
         sale=shop.parts.sale,
         fence=shop.parts.fence,
         clock=lambda: now[0],
-        l1=L1({STOCK_KIND: 1 << 20}),
+        l1=L1({STOCK_KIND: 1 << 20}, untold=[STOCK_KIND], wall_ms=lambda: to_ms(now[0])),
         age_ms=100,
     )
     request = pb.GetStockRequest(activity_id=activity_id)

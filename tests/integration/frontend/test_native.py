@@ -351,7 +351,7 @@ async def test_hot_methods_are_answered_from_l1_and_their_misses_by_python() -> 
         reply, by_python = await ask(stub.BatchGetTemplates, batch(template_ids=[8, 7]))
         assert ([each.template_id for each in reply.templates], by_python) == ([8, 7], False)
         assert (await ask(stub.BatchGetTemplates, batch(template_ids=[8, 9])))[1]
-        l1.invalidate("template", "7")
+        l1.remove("template", "7")
         assert (await ask(stub.GetTemplate, get(template_id=7)))[1]
 
 

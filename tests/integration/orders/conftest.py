@@ -7,6 +7,7 @@ import pytest
 
 from couponry import discount
 from couponry._core import L1
+from couponry.clock import to_ms
 from couponry.config import Settings
 from couponry.coupons.calculating import Calculator
 from couponry.coupons.codes import Codes
@@ -43,8 +44,9 @@ async def open_desk(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             stack.push_async_callback(mysql.close)
             cache = Redis(settings.redis.cache.get_secret_value(), settings.redis)
             stack.push_async_callback(cache.close)
-            kinds = ("template", "template_key", "user", "activity", "activity_key", "absence")
-            layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=cache, clock=clock, lives=LayerLives())
+            kinds = ("template", "template_key", "user", "activity", "activity_key")
+            l1 = L1(dict.fromkeys(kinds, 1 << 20), wall_ms=lambda: to_ms(clock()))
+            layers = Layers(l1=l1, redis=cache, clock=clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
             codes = await Codes.load(mysql)
             ids = Ids(mysql)

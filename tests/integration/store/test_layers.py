@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from couponry._core import L1
+from couponry.clock import to_ms
 from couponry.config import RedisSettings, Settings
 from couponry.errors import Unavailable
 from couponry.store.layers import LayerLives, Layers, Loaded
@@ -51,7 +52,8 @@ class Table:
 
 
 def make(redis: Redis, clock: Clock, table: Table) -> Layers:
-    layers = Layers(l1=L1({"row": 1 << 20, "absence": 1 << 20}), redis=redis, clock=clock, lives=LIVES)
+    l1 = L1({"row": 1 << 20}, mono_ms=lambda: to_ms(clock()), wall_ms=lambda: to_ms(clock()))
+    layers = Layers(l1=l1, redis=redis, clock=clock, lives=LIVES)
     layers.register("row", table)
     return layers
 

@@ -1,9 +1,5 @@
 //! Methods answered without Python. Each is one `couponry_wire::Hot` in the engine's table of methods.
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use bytes::Bytes;
 use couponry_wire::{Answer, Caller, Hot, framing, protobuf};
@@ -44,10 +40,9 @@ impl L1Hot {
     }
 
     fn items(&self, request: &[u8]) -> Option<Vec<Bytes>> {
-        let ids = self.ids(request)?;
-        let cache = self.l1.get().kind(&self.kind).ok()?;
-        let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()?;
-        ids.iter().map(|id| cache.get(id.to_string().as_bytes(), now)).collect()
+        let l1 = self.l1.get();
+        let held = |id: i64| l1.hot(&self.kind, id.to_string().as_bytes())?.payload().cloned();
+        self.ids(request)?.into_iter().map(held).collect()
     }
 }
 
