@@ -40,6 +40,7 @@ from couponry.flash_sale.outbox import Outbox
 from couponry.flash_sale.participate import Participation
 from couponry.flash_sale.pending import PendingWins
 from couponry.flash_sale.records import Records
+from couponry.flash_sale.replicas import Replicas
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
@@ -217,7 +218,15 @@ async def opened(
             settlement=settlement,
         )
         rows = Rows(mysql=mysql, outbox=outbox)
+        replicas = Replicas(
+            sale=sale,
+            fence=fence,
+            count=settings.flash_sale.replicas,
+            timeout_ms=settings.flash_sale.replica_timeout_ms,
+            retry_after_s=settings.flash_sale.fence_retry_ms / 1000,
+        )
         closing.push_async_callback(rows.close)
+        closing.push_async_callback(replicas.close)
         claims = Claims(
             sale=sale,
             fence=fence,
@@ -286,7 +295,13 @@ async def opened(
             flash_sales=FlashSaleServicer(
                 activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
                 participation=Participation(
-                    mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, on_win=persister.nudge
+                    mysql=mysql,
+                    layers=layers,
+                    codes=codes,
+                    claims=claims,
+                    rows=rows,
+                    replicas=replicas,
+                    on_win=persister.nudge,
                 ),
                 stock=stock,
                 records=Records(mysql=mysql, sale=sale, codes=codes),

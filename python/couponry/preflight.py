@@ -6,15 +6,17 @@ Each problem is one sentence: which store, where (never with a password), and wh
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import pymysql
 import redis
 from pymysql.constants import CR, ER
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+from redis.cluster import RedisCluster
+from redis.exceptions import RedisClusterException
+from redis.sentinel import MasterNotFoundError
 
-from couponry.config import MySqlAddress, RedisSettings, Settings, parse_mysql_dsn, redis_place
+from couponry.config import MySqlAddress, RedisSettings, Settings, parse_mysql_dsn, parse_redis_url, redis_place
+from couponry.store.redis_clients import asking
 
 RETRY_S = 1.0
 
@@ -34,15 +36,19 @@ def connect_mysql(address: MySqlAddress, timeout_s: int) -> "pymysql.Connection[
     )
 
 
-def connect_redis(url: str, settings: RedisSettings) -> redis.Redis:
-    """A client that asks once: the driver's own retries would hide for seconds that a server is down."""
-    return redis.Redis.from_url(
-        url,
-        socket_connect_timeout=settings.connect_timeout_s,
-        socket_timeout=settings.command_timeout_s,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
+@contextmanager
+def asked_redis(url: str, settings: RedisSettings) -> "Iterator[redis.Redis | RedisCluster]":
+    """A client that asks once, closed at the end. Raises RedisClusterException where no node of a Cluster answers."""
+    with asking(parse_redis_url(url), settings) as client:
+        yield client
+
+
+def ping_redis(client: "redis.Redis | RedisCluster") -> None:
+    """Asks every server that must answer: of a Cluster all primaries. Raises redis.RedisError."""
+    if isinstance(client, RedisCluster):
+        client.ping(target_nodes=RedisCluster.PRIMARIES)
+    else:
+        client.ping()
 
 
 def mysql_problem(settings: Settings) -> str | None:
@@ -88,20 +94,25 @@ def _refused(address: MySqlAddress, timeout_s: int) -> str | None:
 def redis_problem(key: str, url: str, settings: RedisSettings) -> str | None:
     """What keeps the Redis of `key` (redis.cache or redis.sale) from being used, or None."""
     place = redis_place(url)
-    with closing(connect_redis(url, settings)) as client:
-        try:
-            client.ping()
-        except redis.BusyLoadingError:
-            return f"Redis at {place} ({key}) still loads its data: wait (--wait does)"
-        except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
-            return f"Redis at {place} ({key}) refuses the user: correct user and password in {key}"
-        except (redis.RedisError, OSError) as error:
-            cause = error.__context__
-            why = (cause.strerror if isinstance(cause, OSError) else None) or "no answer in time"
-            return (
-                f"Redis does not answer at {place} ({key}: {why}): start it, correct {key}, "
-                "or let `couponry serve --dev` start a private one"
-            )
+    try:
+        with asked_redis(url, settings) as client:
+            ping_redis(client)
+    except redis.BusyLoadingError:
+        return f"Redis at {place} ({key}) still loads its data: wait (--wait does)"
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError):
+        return f"Redis at {place} ({key}) refuses the user: correct user and password in {key}"
+    except MasterNotFoundError:
+        return (
+            f"no Sentinel at {place} ({key}) names a master that is up: correct the name in {key}, "
+            "or look into the Sentinels' log"
+        )
+    except (redis.RedisError, RedisClusterException, OSError) as error:
+        cause = error.__context__
+        why = (cause.strerror if isinstance(cause, OSError) else None) or "no answer in time"
+        return (
+            f"Redis does not answer at {place} ({key}: {why}): start it, correct {key}, "
+            "or let `couponry serve --dev` start a private one"
+        )
     return None
 
 

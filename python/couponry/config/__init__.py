@@ -10,9 +10,9 @@ from couponry.config.addresses import (
     mysql_dsn,
     parse_listen,
     parse_mysql_dsn,
-    redis_place,
 )
 from couponry.config.reading import CONFIG_VARIABLE, ConfigError, load
+from couponry.config.redis_addresses import RedisAddress, RedisKind, parse_redis_url, redis_place
 from couponry.config.tree import (
     CacheSettings,
     DtmSettings,
@@ -42,6 +42,8 @@ __all__ = [
     "MySqlAddress",
     "MySqlSettings",
     "OrderSettings",
+    "RedisAddress",
+    "RedisKind",
     "RedisSettings",
     "ServerSettings",
     "Settings",
@@ -51,5 +53,6 @@ __all__ = [
     "mysql_dsn",
     "parse_listen",
     "parse_mysql_dsn",
+    "parse_redis_url",
     "redis_place",
 ]

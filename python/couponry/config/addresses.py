@@ -1,6 +1,6 @@
-"""Addresses in settings, taken apart: where to listen, a MySQL DSN, the place of a Redis.
+"""Addresses in settings, taken apart: where to listen, a MySQL DSN. Those of Redis are in redis_addresses.py.
 
-What these functions raise says what is wrong and repeats nothing of a DSN or URL: it is secret.
+What these functions raise says what is wrong and repeats nothing of a DSN: it is secret.
 """
 
 import os
@@ -101,14 +101,6 @@ def mysql_dsn(address: MySqlAddress) -> str:
     where = f"{quote(address.user, safe='')}{secret}@{host}:{address.port}"
     option = f"?unix_socket={quote(address.unix_socket)}" if address.unix_socket else ""
     return f"mysql://{where}/{quote(address.database, safe='')}{option}"
-
-
-def redis_place(url: str) -> str:
-    """Where a Redis URL points, without user and password."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
 
 
 def check_socket_path(path: str) -> None:

@@ -5,13 +5,13 @@ The unit of a number is the end of its key: _s, _ms, _bytes, _percent. Nothing h
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from annotated_types import MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from couponry.config.addresses import check_socket_path, parse_listen, parse_mysql_dsn
+from couponry.config.addresses import parse_listen, parse_mysql_dsn
+from couponry.config.redis_addresses import parse_redis_url
 
 ENV_PREFIX = "COUPONRY_"
 NESTING = "__"
@@ -34,17 +34,7 @@ def _valid_dsn(dsn: SecretStr) -> SecretStr:
 
 
 def _valid_redis_url(url: SecretStr) -> SecretStr:
-    try:
-        parts = urlsplit(url.get_secret_value())
-        _ = parts.port
-    except ValueError:
-        raise ValueError("is not a URL: redis://host:6379/0") from None
-    if parts.scheme not in {"redis", "rediss", "unix"}:
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    if parts.scheme == "unix":
-        check_socket_path(parts.path)
-    elif not parts.hostname:
-        raise ValueError("needs a host: redis://host:6379/0")
+    parse_redis_url(url.get_secret_value())
     return url
 
 
@@ -139,18 +129,26 @@ class RedisSettings(_Section):
 
     cache: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis of the cache (L2): `redis://`, `rediss://` or `unix://`; secret.",
+        description=(
+            "Redis of the cache (L2): `redis://`, `rediss://`, `unix://`, `redis+sentinel://HOST:PORT,…/MASTER` or"
+            " `redis+cluster://HOST:PORT,…` (`rediss+…` for TLS); secret."
+        ),
     )
     sale: RedisUrl = Field(
         SecretStr("redis://127.0.0.1:6379/0"),
-        description="Redis of flash sales (`maxmemory-policy noeviction`, AOF on); secret.",
+        description="Redis of flash sales (`maxmemory-policy noeviction`, AOF on), of the same kinds; secret.",
     )
     key_prefix: str = Field(
         "",
         max_length=64,
         description="Put before every key, so that installations can share a Redis.",
     )
-    pool_max: int = Field(32, ge=1, le=1000, description="Connections of a worker to each address at most.")
+    pool_max: int = Field(
+        32,
+        ge=1,
+        le=1000,
+        description="Connections of a worker to each address at most; of a Cluster: scripts under way.",
+    )
     connect_timeout_s: int = Field(2, ge=1, le=60, description="How long a connect may take.")
     command_timeout_s: int = Field(2, ge=1, le=60, description="How long an answer may take.")
 
@@ -232,6 +230,10 @@ class FlashSaleSettings(_Section):
     stock_age_ms: int = Field(100, ge=1, le=1000, description="Age at which the stock shown by GetStock is read again.")
     watch_interval_ms: int = Field(
         100, ge=10, le=10_000, description="Least time between two changes told by WatchStock."
+    )
+    replicas: int = Field(1, ge=1, le=16, description="Replicas that have a win before `ack = REPLICA` tells it.")
+    replica_timeout_ms: int = Field(
+        500, ge=1, le=10_000, description="How long `ack = REPLICA` waits for them; then the claim is UNAVAILABLE."
     )
     fence_retry_ms: int = Field(
         200,

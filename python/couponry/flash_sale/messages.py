@@ -76,8 +76,6 @@ def check_spec(spec: flash_sale_pb2.ActivitySpec, field: str, violations: Violat
     violations.window(f"{field}.end_at", start, end)
     if violations:
         return
-    if spec.ack == flash_sale_pb2.ACK_REPLICA:
-        raise Unimplemented("ack REPLICA is not part of this release; use REDIS or MYSQL")
     if buckets > 1:
         raise Unimplemented("an activity has one bucket in this release; more come later")
 

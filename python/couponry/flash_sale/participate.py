@@ -27,6 +27,7 @@ from couponry.flash_sale.claims import (
     Verdict,
 )
 from couponry.flash_sale.messages import MAX_ACTIVITY_ID
+from couponry.flash_sale.replicas import Replicas, Told
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.wire import Place, request_hash
 from couponry.store import flash_sale as store
@@ -65,6 +66,7 @@ class Participation:
         codes: Codes,
         claims: Claims,
         rows: Rows,
+        replicas: Replicas,
         on_win: Callable[[Place], None],
     ) -> None:
         self._mysql = mysql
@@ -72,6 +74,7 @@ class Participation:
         self._codes = codes
         self._claims = claims
         self._rows = rows
+        self._replicas = replicas
         self._on_win = on_win
 
     async def participate(self, request: flash_sale_pb2.ParticipateRequest) -> flash_sale_pb2.ParticipateResponse:
@@ -102,12 +105,21 @@ class Participation:
         if verdict.number < 0:
             return _refusal(verdict)
         self._on_win(place)
-        durable = activity.spec.ack == flash_sale_pb2.ACK_MYSQL
-        if durable and not await self._rows.persisted(place, verdict.number, user):
+        if not await self._kept(activity.spec.ack, place, Told(user, claim, verdict.number)):
             return flash_sale_pb2.ParticipateResponse(
                 status=flash_sale_pb2.PARTICIPATE_STATUS_FAILED, left=max(0, verdict.left)
             )
         return self._won(place.coupon_id(verdict.number), max(0, verdict.left))
+
+    async def _kept(self, ack: flash_sale_pb2.Ack, place: Place, win: Told) -> bool:
+        """Returns when the win is where its activity wants it before it is told; False: it failed."""
+        match ack:
+            case flash_sale_pb2.ACK_MYSQL:
+                return await self._rows.persisted(place, win.number, win.user)
+            case flash_sale_pb2.ACK_REPLICA:
+                return await self._replicas.reached(place, win)
+            case _:
+                return True
 
     def _won(self, coupon_id: int, left: int) -> flash_sale_pb2.ParticipateResponse:
         return flash_sale_pb2.ParticipateResponse(

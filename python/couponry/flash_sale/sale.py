@@ -10,7 +10,7 @@ from typing import Any, Final
 from couponry.flash_sale.wire import Place, State, Win, fields, from_outbox, from_records, to_records
 from couponry.store.redis import Redis
 
-__all__ = ["Adjusted", "Claimed", "Closed", "Counts", "Outboxed", "PassGone", "Sale"]
+__all__ = ["Adjusted", "Claimed", "Closed", "Confirmed", "Counts", "Outboxed", "PassGone", "Sale"]
 
 _PAGE: Final = 1000
 _FILL_USERS: Final = 500
@@ -65,6 +65,14 @@ class Adjusted:
 
 
 @dataclass(frozen=True, slots=True)
+class Confirmed:
+    """States of wins (b"" where Redis does not have one), and how many replicas have them as they are."""
+
+    states: Sequence[bytes]
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """What the audit counts in one script."""
 
@@ -92,6 +100,16 @@ class Sale:
         if reply[0] == 0:
             return None
         return Claimed(left=reply[1], now_ms=reply[2], start_ms=reply[3], verdicts=reply[4:])
+
+    async def confirm(
+        self, place: Place, wins: Sequence[tuple[bytes, bytes, int]], *, replicas: int, timeout_ms: int
+    ) -> Confirmed | None:
+        """Looks wins (user, request hash, number) up and waits for replicas to have them; None: NOT_READY."""
+        args: list[str | int | bytes] = [part for win in wins for part in win]
+        reply, reached = await self._redis.run_and_wait(
+            "confirm", self._keys(place), args, replicas=replicas, timeout_ms=timeout_ms
+        )
+        return None if reply[0] == 0 else Confirmed(states=tuple(reply[1:]), replicas=reached)
 
     async def look(self, place: Place) -> State:
         """m as it is now."""

@@ -1,84 +1,189 @@
 """The connection to Redis and the scripts of lua/, which the extension carries.
 
-There are two addresses: the cache may evict, the sale must not (design: "Two Redis addresses"). Driver errors do not
-leave this module: a server that cannot be reached becomes `Unavailable`.
+There are two addresses: the cache may evict, the sale must not (design: "Two Redis addresses"). Each is one server, a
+master watched by Sentinels, or a Cluster. Driver errors do not leave this module: a server that cannot be reached, or
+refuses to write, becomes `Unavailable`.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
-import redis.asyncio as redis_asyncio
 import structlog
 from redis import exceptions
-from redis.commands.core import AsyncScript
+from redis.asyncio.cluster import RedisCluster
+from redis.asyncio.connection import Connection
 
 from couponry._core import lua_scripts
-from couponry.config import RedisSettings
+from couponry.config import RedisSettings, parse_redis_url
 from couponry.errors import Unavailable
+from couponry.store.redis_clients import AsyncClient, open_client
 
 __all__ = ["Redis"]
 
 _log = structlog.get_logger(__name__)
 
-# A refused connection, a lost one, a server that is loading, a replica, a wrong password.
+Arg = str | int | bytes
+
+# A refused connection, a lost one, a server that is loading, a replica, a wrong password, slots that nobody has.
 _DOWN: Final = (
     exceptions.ConnectionError,
     exceptions.TimeoutError,
     exceptions.ReadOnlyError,
+    exceptions.ClusterError,
+    exceptions.RedisClusterException,
+    exceptions.AskError,
+    exceptions.TryAgainError,
     OSError,
 )
+# What a server that answers says when it cannot do its work now. Before Redis 7 a script's error is quoted in another.
+_REFUSES: Final = re.compile(r"\b(OOM|NOREPLICAS|MISCONF|READONLY|UNBLOCKED|MASTERDOWN|CLUSTERDOWN|TRYAGAIN)\b")
 
 
 class Redis:
     """One of the two Redis addresses, `url`. `key` puts the prefix of the settings before a key."""
 
     def __init__(self, url: str, settings: RedisSettings) -> None:
-        # A caller who finds every connection busy waits for one.
-        pool = redis_asyncio.BlockingConnectionPool.from_url(
-            url,
-            max_connections=settings.pool_max,
-            timeout=settings.command_timeout_s,
-            socket_timeout=settings.command_timeout_s,
-            socket_connect_timeout=settings.connect_timeout_s,
-        )
-        self._client: redis_asyncio.Redis = redis_asyncio.Redis.from_pool(pool)
+        self._client = open_client(parse_redis_url(url), settings)
         self._prefix = settings.key_prefix
-        self._scripts: dict[str, AsyncScript] = {
-            name: self._client.register_script(text) for name, text in lua_scripts()
+        self._timeout_s = settings.command_timeout_s
+        self._scripts: dict[str, tuple[str, str]] = {
+            # SHA-1 is the name that Redis gives to a script.
+            name: (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
+            for name, text in lua_scripts()
         }
+        # The client of a Cluster raises where every connection is busy; the pools of the other clients wait.
+        self._room = asyncio.Semaphore(settings.pool_max) if self.is_cluster else None
 
     def key(self, name: str) -> str:
         """The full key of `name`."""
         return f"{self._prefix}{name}"
 
     @property
-    def client(self) -> redis_asyncio.Redis:
-        """The client, for commands inside a `guarded` block."""
+    def client(self) -> Any:
+        """The client, for commands inside a `guarded` block. That of a Cluster takes keys of one slot a command."""
         return self._client
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether keys are spread over servers by their slots."""
+        return isinstance(self._client, RedisCluster)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Turns the driver's connection errors into Unavailable."""
+        """Turns the driver's errors for a server that is not there, or refuses for now, into Unavailable."""
         try:
             yield
         except _DOWN as error:
             _log.warning("redis unavailable", error=type(error).__name__)
             raise Unavailable("Redis cannot be reached") from error
+        except exceptions.ResponseError as error:
+            refusal = _REFUSES.search(str(error))
+            if refusal is None:
+                raise
+            _log.error("redis refuses", why=refusal[0])
+            raise Unavailable("Redis refuses to write for now") from error
 
-    async def run_script(self, name: str, keys: Sequence[str], args: Sequence[str | int | bytes] = ()) -> Any:
-        """Runs lua/{name}.lua by its hash (loading it where the server lost it); `keys` are full keys.
+    async def run_script(self, name: str, keys: Sequence[str], args: Sequence[Arg] = ()) -> Any:
+        """Runs lua/{name}.lua by its hash (with its text where the server lost it); `keys` are full keys of one slot.
 
         Raises Unavailable where the server cannot be reached.
         """
+        sha, text = self._scripts[name]
         with self.guarded():
-            return await self._scripts[name](keys=list(keys), args=list(args))
+            async with self._busy():
+                try:
+                    return await self._command("EVALSHA", sha, len(keys), *keys, *args)
+                except exceptions.NoScriptError:
+                    return await self._command("EVAL", text, len(keys), *keys, *args)
+
+    async def run_and_wait(
+        self, name: str, keys: Sequence[str], args: Sequence[Arg], *, replicas: int, timeout_ms: int
+    ) -> tuple[Any, int]:
+        """Runs a script that writes, and WAITs on the same connection; its reply, and how many replicas have it.
+
+        Both travel in one write and nothing is repeated: no other connection can come between, so that the number is
+        of the script's own write. Raises Unavailable.
+        """
+        sha, text = self._scripts[name]
+        calls = (("EVALSHA", sha, len(keys), *keys, *args), ("EVAL", text, len(keys), *keys, *args))
+        with self.guarded():
+            async with self._busy():
+                try:
+                    async with self._connection(keys[0]) as connection:
+                        for call in calls:
+                            script, reached = await self._both(connection, call, ("WAIT", replicas, timeout_ms))
+                            if not isinstance(script, exceptions.NoScriptError):
+                                break
+                    for reply in (script, reached):
+                        if isinstance(reply, Exception):
+                            raise reply
+                except (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.AskError):
+                    # The client of a Cluster learns the slots anew with a command of its own.
+                    if self.is_cluster:
+                        with suppress(*_DOWN):
+                            await self._command("EXISTS", keys[0])
+                    raise
+                return script, int(reached)
 
     async def ping(self) -> None:
         """Raises Unavailable where the server does not answer."""
         with self.guarded():
-            await self._client.ping()
+            if isinstance(self._client, RedisCluster):
+                # A replica that is down keeps nobody from working.
+                await self._client.ping(target_nodes=RedisCluster.PRIMARIES)
+            else:
+                await self._client.ping()
 
     async def close(self) -> None:
         """Closes every connection."""
         await self._client.aclose()
+
+    async def _command(self, *parts: Arg) -> Any:
+        client: AsyncClient = self._client
+        return await client.execute_command(*parts)
+
+    @asynccontextmanager
+    async def _busy(self) -> AsyncIterator[None]:
+        if self._room is None:
+            yield
+            return
+        async with self._room:
+            yield
+
+    @asynccontextmanager
+    async def _connection(self, key: str) -> AsyncIterator[Connection]:
+        """One connection to the server that has a key, for the block alone."""
+        client = self._client
+        if isinstance(client, RedisCluster):
+            _ = await client.initialize()
+            node = client.get_node_from_key(key)
+            if node is None:
+                raise exceptions.SlotNotCoveredError("no server has this slot")
+            connection = node.acquire_connection()
+            try:
+                await node.disconnect_if_needed(connection)
+                yield connection
+            finally:
+                node.release(connection)
+            return
+        pool: Any = client.connection_pool
+        connection = await pool.get_connection()
+        try:
+            yield connection
+        finally:
+            await pool.release(connection)
+
+    async def _both(self, connection: Connection, first: Sequence[Arg], second: Sequence[Arg]) -> tuple[Any, Any]:
+        """The replies of two commands that are sent together; an error reply is given back as its exception."""
+        await connection.send_packed_command(connection.pack_commands([first, second]))
+        replies = []
+        for _ in (first, second):
+            try:
+                replies.append(await connection.read_response())
+            except exceptions.ResponseError as error:
+                replies.append(error)
+        return replies[0], replies[1]

@@ -18,6 +18,7 @@ from couponry.flash_sale.outbox import Outbox
 from couponry.flash_sale.participate import Participation
 from couponry.flash_sale.pending import PendingWins
 from couponry.flash_sale.records import Records
+from couponry.flash_sale.replicas import Replicas
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
@@ -45,6 +46,7 @@ class FlashSale:
     participation: Participation
     pending: PendingWins
     records: Records
+    replicas: Replicas
     rows: Rows
     sale: Sale
     settlement: Settlement
@@ -87,6 +89,13 @@ class FlashSale:
             retry_after_s=settings.fence_retry_ms / 1000,
         )
         rows = Rows(mysql=mysql, outbox=outbox)
+        replicas = Replicas(
+            sale=sale,
+            fence=fence,
+            count=settings.replicas,
+            timeout_ms=settings.replica_timeout_ms,
+            retry_after_s=settings.fence_retry_ms / 1000,
+        )
         return cls(
             activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
             adjustments=adjustments,
@@ -96,10 +105,11 @@ class FlashSale:
             fence=fence,
             outbox=outbox,
             participation=Participation(
-                mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, on_win=on_win
+                mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, replicas=replicas, on_win=on_win
             ),
             pending=PendingWins(mysql=mysql, sale=sale, codes=codes),
             records=Records(mysql=mysql, sale=sale, codes=codes),
+            replicas=replicas,
             rows=rows,
             sale=sale,
             settlement=settlement,
@@ -125,5 +135,6 @@ class FlashSale:
         """Waits for what is under way; the stores must still be open."""
         await self.claims.close()
         await self.rows.close()
+        await self.replicas.close()
         await self.stock.close()
         await self.fence.close()

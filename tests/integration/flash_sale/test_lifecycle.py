@@ -134,7 +134,7 @@ async def test_values_at_the_limits_are_taken(shop: Instance) -> None:
     assert largest.spec.name == "名" * 64
 
 
-@pytest.mark.parametrize("changes", [{"buckets": 2}, {"ack": pb.ACK_REPLICA}])
+@pytest.mark.parametrize("changes", [{"buckets": 2}])
 async def test_what_a_later_release_brings_says_so(shop: Instance, changes: dict[str, Any]) -> None:
     with pytest.raises(Unimplemented):
         await shop.create(**changes)
