@@ -41,8 +41,12 @@ class Service:
         self._pid_file.write(self._keeper.start(argv, self.log, self._state, self._environment))
 
     def kill(self) -> None:
-        """kill -9."""
-        self._pid_file.end(signal.SIGKILL, _STOP_S)
+        """kill -9. It is not started again before it is gone: the pid file would name the new process."""
+        held, self.held = self.held, True
+        try:
+            self._pid_file.end(signal.SIGKILL, _STOP_S)
+        finally:
+            self.held = held
 
     def stop(self) -> None:
         """SIGTERM: it drains."""
