@@ -283,13 +283,14 @@ def _sentinels(key: str, address: RedisAddress, settings: Settings) -> Iterator[
 
 def _cluster(key: str, client: Any) -> Iterator[Finding]:
     """Whether every slot has a server, and every primary a replica."""
-    state = str(client.cluster_info(target_nodes=client.get_primaries()[0])["cluster_state"])
+    one = client.get_primaries()[0]
+    state = str(client.execute_command("CLUSTER INFO", target_nodes=one)["cluster_state"])
     yield _judge(
         key, "cluster_state", state, "redis-cli --cluster check says which slots nobody has", right=state == "ok"
     )
     followed = {
         each["master_id"]
-        for each in client.cluster_nodes(target_nodes=client.get_primaries()[0]).values()
+        for each in client.execute_command("CLUSTER NODES", target_nodes=one).values()
         if "slave" in each["flags"] and "fail" not in each["flags"].split(",")
     }
     primaries = len(client.get_primaries())

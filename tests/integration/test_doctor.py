@@ -16,6 +16,7 @@ from couponry.config import MySqlSettings, RedisSettings, Settings, mysql_dsn, p
 from couponry.devstack import DevStack
 from couponry.doctor import CACHED_TABLES, Finding, State, examine
 from couponry.store import migrations
+from tests.integration.topologies import Clustered, Watched, until
 
 
 def _settings(dsn: str, redis_url: str) -> Settings:
@@ -166,6 +167,54 @@ def test_stores_that_do_not_answer_are_findings(tmp_path: Path) -> None:
         ("redis.cache", "reachable", State.FAIL),
     ]
     assert "hidden" not in str(findings)
+
+
+def _wrong(findings: list[Finding], *checks: str) -> list[tuple[str, str, State, str]]:
+    return [
+        (each.store, each.check, each.state, each.found)
+        for each in findings
+        if each.store != "mysql" and (each.check in checks or each.state is not State.OK)
+    ]
+
+
+def test_sentinels_are_asked_whether_they_can_promote_a_replica(settings: Settings, tmp_path: Path) -> None:
+    with Watched(tmp_path, replicas=1, sentinels=3, quorum=2) as servers:
+        watched = _settings(settings.mysql.dsn.get_secret_value(), servers.url)
+        checks = ("sentinels", "replicas of the master", "replicas")
+        assert _wrong(examine(watched), *checks) == [
+            ("redis.sale", "sentinels", State.OK, "3 of 3 answer, quorum 2"),
+            ("redis.sale", "replicas of the master", State.OK, "1"),
+            ("redis.sale", "replicas", State.OK, "1 (ack = REPLICA needs 1)"),
+            ("redis.cache", "sentinels", State.OK, "3 of 3 answer, quorum 2"),
+            ("redis.cache", "replicas of the master", State.OK, "1"),
+        ]
+        servers.sentinels[0].kill()
+        assert _of(examine(watched), "redis.sale", "sentinels").state is State.WARN
+        servers.sentinels[1].kill()
+        finding = _of(examine(watched), "redis.sale", "sentinels")
+        assert (finding.state, finding.found) == (State.FAIL, "1 of 3 answer, quorum 2")
+        unknown = _settings(settings.mysql.dsn.get_secret_value(), servers.url.replace("/sale", "/other"))
+        finding = _of(examine(unknown), "redis.sale", "reachable")
+        assert finding.state is State.FAIL
+        assert "names a master" in finding.advice
+
+
+def test_every_primary_of_a_cluster_is_examined(settings: Settings, tmp_path: Path) -> None:
+    with Clustered(tmp_path) as servers:
+        clustered = _settings(settings.mysql.dsn.get_secret_value(), servers.url)
+        checks = ("cluster_state", "primaries with a replica")
+        assert _wrong(examine(clustered), *checks) == [
+            (store, check, State.OK, found)
+            for store in ("redis.sale", "redis.cache")
+            for check, found in (("cluster_state", "ok"), ("primaries with a replica", "3 of 3"))
+        ]
+        # One of them is set wrong.
+        servers.primaries[1].ask("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        findings = examine(clustered)
+        assert _of(findings, "redis.sale", "maxmemory-policy").state is State.FAIL
+        servers.primaries[1].ask("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        servers.replicas[0].kill()
+        until(lambda: _of(examine(clustered), "redis.sale", "primaries with a replica").found == "2 of 3")
 
 
 def _doctor(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:

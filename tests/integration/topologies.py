@@ -128,7 +128,7 @@ class Node:
 
 
 def _follows(replica: Node) -> bool:
-    return bool(replica.info("replication")["master_link_status"] == "up")
+    return bool(replica.info("replication").get("master_link_status") == "up")
 
 
 class _Installation:
@@ -213,6 +213,24 @@ class Watched(Replicated):
         [node] = [each for each in (self.master, *self.replicas) if each.port == int(port)]
         return node
 
+    def until_healthy(self) -> None:
+        """Returns when every server runs and follows the master, and all Sentinels know that."""
+        until(self._healthy)
+
+    def _healthy(self) -> bool:
+        servers = [self.master, *self.replicas]
+        current = self.current()
+        following = [server for server in servers if server is not current and _follows(server)]
+        return len(following) == len(servers) - 1 and all(
+            self._knows(each, replicas=len(self.replicas), others=len(self.sentinels) - 1)
+            and self._flags(each) == "master"
+            for each in self.sentinels
+        )
+
+    def _flags(self, sentinel: Node) -> str:
+        with sentinel.client() as client:
+            return str(client.sentinel_master(self.NAME)["flags"])
+
     def until_failed_over(self, before: Node) -> Node:
         """Returns when another node is the master."""
         until(lambda: self.current().port != before.port and self.current().info("replication")["role"] == "master")
@@ -280,6 +298,12 @@ class Clustered(_Installation):
         known = self.view(node).values()
         replicas = sum("slave" in each["flags"] for each in known)
         return info["cluster_state"] == "ok" and replicas == len(self.replicas)
+
+    def until_healthy(self) -> None:
+        """Returns when every node runs, every slot has a primary and every replica follows, in the eyes of all."""
+        for node in self.nodes:
+            until(partial(self._complete, node))
+        until(lambda: all(_follows(node) for node in self.nodes if node.info("replication")["role"] == "slave"))
 
     def slot_of(self, key: str) -> int:
         return int(self.alive().ask("CLUSTER", "KEYSLOT", key))

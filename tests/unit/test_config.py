@@ -11,11 +11,13 @@ from couponry.config import (
     ListenAddress,
     MySqlAddress,
     MySqlSettings,
+    RedisKind,
     Settings,
     load,
     mysql_dsn,
     parse_listen,
     parse_mysql_dsn,
+    parse_redis_url,
     redis_place,
 )
 from couponry.config.reading import keys
@@ -174,7 +176,25 @@ def test_no_error_repeats_a_secret(dsn: str, monkeypatch: pytest.MonkeyPatch) ->
     assert "hidden" not in str(raw.value)
 
 
-@pytest.mark.parametrize("url", ["http://:hidden@h", "redis://:hidden@h:port", "redis://", "unix://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://:hidden@h",
+        "redis://:hidden@h:port",
+        "redis://",
+        "unix://",
+        "redis+sentinel://:hidden@h:26379",
+        "redis+sentinel://:hidden@h:26379/sale/x",
+        "redis+sentinel://:hidden@h:26379/sale/0/1",
+        "redis+sentinel://:hidden@h,/sale",
+        "redis+sentinel://:hidden@h:port/sale",
+        "redis+sentinel://h/sale?password=hidden",
+        "redis+cluster://:hidden@",
+        "redis+cluster://:hidden@h/1",
+        "redis+cluster://h?sentinel_password=hidden",
+        "redis+other://:hidden@h",
+    ],
+)
 def test_a_wrong_redis_url_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^redis\.sale: ") as caught:
         load(None, {"redis.sale": url})
@@ -221,6 +241,25 @@ def test_the_place_of_a_redis_has_no_password() -> None:
     assert redis_place("redis://u:hidden@h:1/0") == "h:1"
     assert redis_place("rediss://h") == "h:6379"
     assert redis_place("unix:///run/r.sock?db=1") == "/run/r.sock"
+    assert redis_place("redis+sentinel://u:hidden@a,b:1/sale/3") == "sale of Sentinels a:26379,b:1"
+    assert redis_place("rediss+cluster://u:hidden@a:1,[::1]:2") == "a:1,[::1]:2 (Cluster)"
+
+
+def test_an_address_of_sentinels_or_a_cluster_is_taken_apart() -> None:
+    found = parse_redis_url("rediss+sentinel://u:p%40ss@a,b:1/sale/3?sentinel_password=q&ssl_ca_certs=/ca.pem")
+    assert (found.kind, found.nodes, found.master, found.db) == (
+        RedisKind.SENTINEL,
+        (("a", 26379), ("b", 1)),
+        "sale",
+        3,
+    )
+    assert (found.tls, found.username, found.password) == (True, "u", "p@ss")
+    assert found.options == {"sentinel_password": "q", "ssl_ca_certs": "/ca.pem"}
+    assert "p@ss" not in repr(found)
+    cluster = parse_redis_url("redis+cluster://:p@a:7000,b")
+    assert (cluster.kind, cluster.nodes) == (RedisKind.CLUSTER, (("a", 7000), ("b", 6379)))
+    assert (cluster.tls, cluster.username, cluster.password) == (False, None, "p")
+    assert parse_redis_url("redis://h").kind is RedisKind.SINGLE
 
 
 def test_settings_cannot_be_changed() -> None:
