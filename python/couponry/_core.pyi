@@ -18,6 +18,9 @@ from couponry.discount.rows import (
 __all__ = [
     "L1",
     "Call",
+    "ClaimBatch",
+    "ClaimBatcher",
+    "ClaimLink",
     "CodeKey",
     "Engine",
     "Fill",
@@ -211,6 +214,116 @@ def best_carts(
 def check_terms(terms: Terms) -> Told:
     """What is wrong with the terms."""
 
+# Claims of flash sales (rust/core/src/claims.rs)
+
+@final
+class ClaimBatcher:
+    """Gathers the claims of a tick, sends them to Redis as scripts and tells the callers their verdicts.
+
+    `work` gets, as a list, the batches that Python has to do something for; `won` the activity and bucket of each batch
+    that has a win. `sha` is the claim script's hash, `prefix` that of all keys. `per_script`: claims of a script;
+    `in_flight`: scripts of a place under way; `held`: claims without an answer; `per_user_s` (0: any number) and
+    `user_burst`: claims of a user.
+    """
+
+    def __new__(
+        cls,
+        event_loop: asyncio.AbstractEventLoop,
+        l1: L1,
+        codes: CodeKey,
+        work: Callable[[list[ClaimBatch]], None],
+        won: Callable[[int, int], None],
+        *,
+        sha: str,
+        prefix: str,
+        per_script: int,
+        in_flight: int,
+        held: int,
+        per_user_s: int,
+        user_burst: int,
+    ) -> ClaimBatcher: ...
+    def claim(self, activity_id: int, user: bytes, request_id: bytes, future: asyncio.Future[bytes]) -> None:
+        """Takes a valid claim; the future gets the serialized ParticipateResponse, or an error."""
+
+    def depart(self) -> None:
+        """The end of a tick."""
+
+    def link(self, transport: asyncio.BaseTransport, lost: Callable[[], None]) -> ClaimLink:
+        """Sends scripts on an idle transport to Redis from now on, whose protocol the caller sets to the result."""
+
+    def when_idle(self, callback: Callable[[], None]) -> None:
+        """Calls back once, as soon as no claim is without an answer."""
+
+    def close(self) -> None:
+        """Lets go of the server and the connection."""
+
+    @property
+    def held(self) -> int:
+        """Claims without an answer."""
+
+    def stats(self) -> dict[str, int]:
+        """Verdicts by kind, QUEUE_FULL, RATE_LIMITED, scripts (sent), held."""
+
+@final
+class ClaimBatch:
+    """Claims that Python has to do something for; each is answered or refused once.
+
+    kind: stray (the activity is not known: `send` or `answer`), carry (there is no connection, or it was lost under
+    the script: `decided`), not_ready (the activity must be opened, then as carry), wins (to be safe elsewhere:
+    `confirmed`), empty, full, fast (`refuse`).
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def activity_id(self) -> int:
+        """0 where the batch is of several."""
+
+    @property
+    def bucket(self) -> int: ...
+    @property
+    def ack(self) -> int:
+        """The number of couponry.v1.Ack."""
+
+    def __len__(self) -> int:
+        """Claims without an answer."""
+
+    def claims(self) -> list[tuple[bytes, bytes]]:
+        """(user, request hash)."""
+
+    def wins(self) -> list[tuple[bytes, bytes, int]]:
+        """(user, request hash, number)."""
+
+    def send(self, activity: bytes) -> bool:
+        """Lets strays go to Redis, as their activity's stored message says. False where it says settled."""
+
+    def decided(self, left: int, now_ms: int, start_ms: int, verdicts: Sequence[int]) -> None:
+        """What the script said. ValueError, and nothing is told, for what is no reply to these claims."""
+
+    def answer(self, messages: Sequence[bytes]) -> None:
+        """A serialized ParticipateResponse for each claim. ValueError for another number of them."""
+
+    def confirmed(self, found: Sequence[bool | None]) -> None:
+        """For each win: it is safe, it failed, or (None) nobody knows yet, and it stays."""
+
+    def refuse(
+        self, error: BaseException, code: int, details: str, trailers: Iterable[tuple[str, str | bytes]]
+    ) -> None:
+        """Refuses all that have no answer: futures with the error, calls with the status. ValueError for trailers."""
+
+@final
+class ClaimLink(asyncio.Protocol):
+    """The connection to Redis that scripts travel on."""
+
+    def connection_made(self, _transport: asyncio.BaseTransport) -> None: ...
+    def data_received(self, data: bytes) -> None: ...
+    def eof_received(self) -> bool: ...
+    def pause_writing(self) -> None: ...
+    def resume_writing(self) -> None: ...
+    def connection_lost(self, _error: BaseException | None) -> None: ...
+    def waiting_s(self) -> float:
+        """Seconds since the oldest script under way was sent; 0 where there is none."""
+
 # The front end (rust/core/src/frontend.rs)
 
 @final
@@ -244,6 +357,9 @@ class Engine:
 
     def answer_from_l1(self, path: str, l1: L1, kind: str, key_field: int, item_field: int, many: bool) -> None:
         """Answers a unary method from L1. KeyError for a path or kind that is not there."""
+
+    def answer_claims(self, path: str, claims: ClaimBatcher) -> None:
+        """Hands plain claims to a batcher. KeyError for a path that is not there."""
 
     def answer_health(self, path: str, table: HealthTable) -> None:
         """Answers health checks. KeyError for a path that is not there."""

@@ -44,10 +44,11 @@ from couponry.flash_sale.replicas import Replicas
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
+from couponry.flash_sale.settled_claims import SettledClaims
 from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
 from couponry.frontend import native, reference
-from couponry.frontend.hot import answer_hot_methods
+from couponry.frontend.hot import answer_claims, answer_hot_methods
 from couponry.frontend.port import open_port
 from couponry.jobs.expirer import Expirer
 from couponry.jobs.persister import Persister, Trimmer
@@ -102,6 +103,7 @@ class App:
     mysql: MySQL
     l1: L1
     layers: Layers
+    claims: Claims
     jobs: JobRunner
     persister: Persister
     upkeep: Upkeep
@@ -226,15 +228,6 @@ async def opened(
             retry_after_s=settings.flash_sale.fence_retry_ms / 1000,
         )
         closing.push_async_callback(rows.close)
-        closing.push_async_callback(replicas.close)
-        claims = Claims(
-            sale=sale,
-            fence=fence,
-            per_script=settings.flash_sale.claims_per_script,
-            in_flight=settings.flash_sale.scripts_in_flight,
-            retry_after_s=settings.flash_sale.fence_retry_ms / 1000,
-        )
-        closing.push_async_callback(claims.close)
         stock = Stock(
             mysql=mysql,
             sale=sale,
@@ -250,6 +243,20 @@ async def opened(
         persister = Persister(mysql=mysql, outbox=outbox, fence=fence, wake=lambda: jobs.nudge(PERSISTER))
         expirer = Expirer(mysql=mysql, batch=settings.jobs.expirer_batch)
         trimmer = Trimmer(mysql=mysql, sale=sale, after_s=settings.flash_sale.trim_after_s)
+        claims = Claims(
+            redis=sale_redis,
+            layers=layers,
+            l1=l1,
+            codes=codes,
+            sale=sale,
+            fence=fence,
+            rows=rows,
+            replicas=replicas,
+            settled=SettledClaims(mysql=mysql, codes=codes),
+            settings=settings.flash_sale,
+            on_win=persister.nudge,
+        )
+        closing.push_async_callback(claims.close)
         jobs = _jobs(settings, mysql, persister=persister, upkeep=upkeep, expirer=expirer, trimmer=trimmer)
 
         # Coupons
@@ -263,6 +270,7 @@ async def opened(
             mysql=mysql,
             l1=l1,
             layers=layers,
+            claims=claims,
             jobs=jobs,
             persister=persister,
             upkeep=upkeep,
@@ -294,15 +302,7 @@ async def opened(
             ),
             flash_sales=FlashSaleServicer(
                 activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
-                participation=Participation(
-                    mysql=mysql,
-                    layers=layers,
-                    codes=codes,
-                    claims=claims,
-                    rows=rows,
-                    replicas=replicas,
-                    on_win=persister.nudge,
-                ),
+                participation=Participation(claims=claims),
                 stock=stock,
                 records=Records(mysql=mysql, sale=sale, codes=codes),
                 settlement=settlement,
@@ -319,6 +319,7 @@ def _front_end(app: App) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
         return reference.make_server(settings, reuse_port=reuse_port), health.aio.HealthServicer()
     server = native.make_server(settings, reuse_port=reuse_port)
     answer_hot_methods(server, app.l1, app.layers)
+    answer_claims(server, app.claims)
     return server, server.answer_health()
 
 

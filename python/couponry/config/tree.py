@@ -220,6 +220,21 @@ class FlashSaleSettings(_Section):
 
     claims_per_script: int = Field(256, ge=1, le=1000, description="Claims sent to Redis in one script.")
     scripts_in_flight: int = Field(2, ge=1, le=64, description="Claim scripts of one activity under way in one worker.")
+    claims_waiting: int = Field(
+        32_768,
+        ge=1,
+        le=1_000_000,
+        description="Claims without an answer in one worker; more are RESOURCE_EXHAUSTED.",
+    )
+    user_claims_per_second: int = Field(
+        50,
+        ge=0,
+        le=1_000_000,
+        description="Claims a second of one user in one worker; more are RESOURCE_EXHAUSTED. 0: any number.",
+    )
+    user_claim_burst: int = Field(
+        200, ge=1, le=1_000_000, description="Claims of one user at once, before `user_claims_per_second` counts."
+    )
     persist_batch: int = Field(500, ge=1, le=5000, description="Wins that the persister writes in one transaction.")
     trim_after_s: int = Field(
         600,

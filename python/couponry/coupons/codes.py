@@ -17,7 +17,7 @@ class Codes:
     """Turns ids into codes and back."""
 
     def __init__(self, key: bytes) -> None:
-        self._key = CodeKey(key)
+        self.key: Final = CodeKey(key)
 
     @classmethod
     async def load(cls, mysql: MySQL) -> "Codes":
@@ -29,9 +29,9 @@ class Codes:
 
     def encode(self, coupon_id: int) -> str:
         """`XXXX-XXXX-XXXX`: 11 characters and a check character."""
-        code = self._key.encode(coupon_id)
+        code = self.key.encode(coupon_id)
         return f"{code[:4]}-{code[4:8]}-{code[8:]}"
 
     def decode(self, typed: str) -> int | None:
         """The id of a code as typed (any case, blanks, hyphens, O for 0); None where no coupon can have it."""
-        return self._key.decode(typed) if len(typed) <= 64 else None
+        return self.key.decode(typed) if len(typed) <= 64 else None

@@ -1,150 +1,216 @@
-"""Claims go to Redis in batches: those that arrive in one loop tick travel in one script.
+"""Claims go to Redis in batches: the extension gathers those of one loop tick, sends them and tells the callers.
 
-Every verdict comes from Redis: a SOLD_OUT remembered here could lie after a restock, or to a repeat. Under light load a
-claim leaves in its own tick; no timer waits. A caller that goes away leaves its claim in the batch: its win is found by
+Here is what only Python can do for a batch, one task a batch: find out about its activity, open the activity, carry the
+script where the extension has no connection, wait for rows. Every verdict comes from Redis: a SOLD_OUT remembered here
+could lie after a restock, or to a repeat. A caller that goes away leaves its claim in the batch: its win is found by
 repeating the request.
 """
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
 from typing import Final
 
-from couponry.errors import CouponryError, Unavailable
+from couponry._core import L1, ClaimBatch, ClaimBatcher
+from couponry.config import FlashSaleSettings
+from couponry.coupons.codes import Codes
+from couponry.errors import CouponryError, Exhausted, NotFound, Unavailable
+from couponry.flash_sale.activities import ACTIVITY_KIND
+from couponry.flash_sale.claim_connection import ClaimConnection
 from couponry.flash_sale.fence import Fence
-from couponry.flash_sale.sale import Sale
+from couponry.flash_sale.replicas import Replicas, Told
+from couponry.flash_sale.rows import Rows
+from couponry.flash_sale.sale import Claimed, Sale
+from couponry.flash_sale.settled_claims import SettledClaims
 from couponry.flash_sale.wire import WON, Place
+from couponry.store.layers import Layers
+from couponry.store.redis import Redis
+from couponry.v1 import flash_sale_pb2
 
-__all__ = [
-    "VERDICT_CANCELLED",
-    "VERDICT_EMPTY",
-    "VERDICT_ENDED",
-    "VERDICT_FAILED",
-    "VERDICT_LIMIT_REACHED",
-    "VERDICT_NOT_STARTED",
-    "VERDICT_PAUSED",
-    "VERDICT_SOLD_OUT",
-    "Claims",
-    "Settled",
-    "Verdict",
-]
+__all__ = ["Claims", "Refusal"]
+
+# What a call is refused with: a status code's number, its details, trailing metadata.
+Refusal = tuple[int, str, tuple[tuple[str, str | bytes], ...]]
 
 _PASSES: Final = 3
-
-# Of lua/claim.lua.
-VERDICT_NOT_STARTED = -1
-VERDICT_ENDED = -2
-VERDICT_SOLD_OUT = -3
-VERDICT_LIMIT_REACHED = -4
-VERDICT_PAUSED = -5
-VERDICT_CANCELLED = -6
-VERDICT_FAILED = -7
-# Of several buckets: this one has nothing left, another one may.
-VERDICT_EMPTY = -8
+_FULL_RETRY_S: Final = 0.5
 
 
-class Settled(Exception):
+class _Settled(Exception):
     """The activity is settled: MySQL answers for it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What Redis decided about one claim: the number of its win, or one of the constants above."""
-
-    number: int
-    left: int
-    now_ms: int
-    start_ms: int
-
-
-@dataclass(eq=False, slots=True)
-class _Claim:
-    user: bytes
-    request_hash: bytes
-    answer: asyncio.Future[Verdict]
-
-
-@dataclass(slots=True)
-class _Lane:
-    """The claims of one bucket that wait, and how many scripts are under way."""
-
-    place: Place
-    waiting: deque[_Claim] = field(default_factory=deque)
-    in_flight: int = 0
-    scheduled: bool = False
-
-
 class Claims:
-    """`per_script` claims a script at most, `in_flight` scripts a bucket at most."""
+    """`on_win` is told of each place that has a win to persist, once a batch."""
 
-    def __init__(self, *, sale: Sale, fence: Fence, per_script: int, in_flight: int, retry_after_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        redis: Redis,
+        layers: Layers,
+        l1: L1,
+        codes: Codes,
+        sale: Sale,
+        fence: Fence,
+        rows: Rows,
+        replicas: Replicas,
+        settled: SettledClaims,
+        settings: FlashSaleSettings,
+        on_win: Callable[[Place], None],
+    ) -> None:
+        self._layers = layers
         self._sale = sale
         self._fence = fence
-        self._per_script = per_script
-        self._in_flight = in_flight
-        self._retry_after_s = retry_after_s
-        self._lanes: dict[Place, _Lane] = {}
+        self._rows = rows
+        self._replicas = replicas
+        self._settled = settled
+        self._on_win = on_win
+        self._fence_retry_s = settings.fence_retry_ms / 1000
+        self._user_retry_s = 1 / (settings.user_claims_per_second or 1)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._tell: Callable[[Exception], Refusal] = _not_served
+        self.batcher: Final = ClaimBatcher(
+            asyncio.get_running_loop(),
+            l1,
+            codes.key,
+            self._work,
+            self._won,
+            sha=redis.script_sha("claim"),
+            prefix=redis.key(""),
+            per_script=settings.claims_per_script,
+            in_flight=settings.scripts_in_flight,
+            held=settings.claims_waiting,
+            per_user_s=settings.user_claims_per_second,
+            user_burst=settings.user_claim_burst,
+        )
+        self._connection = ClaimConnection(redis=redis, batcher=self.batcher)
+        self._acts: Mapping[str, Callable[[ClaimBatch], Awaitable[None]]] = MappingProxyType(
+            {
+                "stray": self._find_activity,
+                "carry": self._carry,
+                "not_ready": self._open,
+                "wins": self._confirm,
+                "empty": self._refuse_empty,
+                "full": self._refuse_full,
+                "fast": self._refuse_fast,
+            }
+        )
 
-    async def claim(self, place: Place, user: bytes, request_hash: bytes) -> Verdict:
-        """Raises Settled, or Unavailable where the activity could not be opened or Redis did not answer.
+    async def participate(self, activity_id: int, user_id: str, request_id: str) -> bytes:
+        """The serialized ParticipateResponse to one valid claim.
 
-        A claim that met a Redis which nobody has opened waits for a fence pass, within its caller's deadline.
+        Raises NotFound, Exhausted where too many wait, or Unavailable where the activity could not be opened, Redis did
+        not answer or the row did not come. A claim that met a Redis which nobody has opened waits for a fence pass.
         """
-        loop = asyncio.get_running_loop()
-        claim = _Claim(user, request_hash, loop.create_future())
-        lane = self._lanes.get(place)
-        if lane is None:
-            lane = self._lanes[place] = _Lane(place)
-        lane.waiting.append(claim)
-        if not lane.scheduled and lane.in_flight < self._in_flight:
-            lane.scheduled = True
-            loop.call_soon(self._depart, lane)
-        return await claim.answer
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self.batcher.claim(activity_id, user_id.encode(), request_id.encode(), answer)
+        return await answer
+
+    def tell_calls(self, tell: Callable[[Exception], Refusal]) -> None:
+        """The front end hands calls straight to the batcher; `tell` says what an error is to them."""
+        self._tell = tell
 
     async def close(self) -> None:
-        """Waits for the scripts under way."""
-        while self._tasks:
+        """Waits until every claim has its answer."""
+        while self._tasks or self.batcher.held:
+            idle = asyncio.Event()
+            self.batcher.when_idle(idle.set)
+            await idle.wait()
             await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._connection.close()
+        self.batcher.close()
 
-    def _depart(self, lane: _Lane) -> None:
-        lane.scheduled = False
-        while lane.waiting and lane.in_flight < self._in_flight:
-            batch = [lane.waiting.popleft() for _ in range(min(self._per_script, len(lane.waiting)))]
-            lane.in_flight += 1
-            task = asyncio.get_running_loop().create_task(self._run(lane, batch))
+    def _won(self, activity_id: int, bucket: int) -> None:
+        self._on_win(Place(activity_id, bucket))
+
+    def _work(self, batches: list[ClaimBatch]) -> None:
+        loop = asyncio.get_running_loop()
+        for batch in batches:
+            task = loop.create_task(self._run(batch))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-        if not lane.waiting and lane.in_flight == 0:
-            self._lanes.pop(lane.place, None)
 
-    async def _run(self, lane: _Lane, batch: list[_Claim]) -> None:
+    async def _run(self, batch: ClaimBatch) -> None:
         try:
-            await self._decide(lane.place, batch)
-        except BaseException as error:
-            known = isinstance(error, (CouponryError, Settled))
-            told = error if known else Unavailable("the claim could not be decided")
-            for claim in batch:
-                if not claim.answer.done():
-                    claim.answer.set_exception(told)
-            if not known:
-                raise
-        finally:
-            lane.in_flight -= 1
-            self._depart(lane)
+            await self._acts[batch.kind](batch)
+        except _Settled:
+            await self._run_settled(batch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
+            self._refuse(batch, error)
+        except BaseException:
+            self._refuse(batch, Unavailable("draining", reason="DRAINING"))
+            raise
 
-    async def _decide(self, place: Place, batch: list[_Claim]) -> None:
-        claims = [(claim.user, claim.request_hash) for claim in batch]
-        claimed = await self._sale.claim(place, WON, claims)
+    async def _run_settled(self, batch: ClaimBatch) -> None:
+        place = _place(batch)
+        try:
+            batch.answer(await self._settled.answers(place.activity_id, batch.claims()))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the callers are told
+            self._refuse(batch, error)
+
+    def _refuse(self, batch: ClaimBatch, error: Exception) -> None:
+        batch.refuse(error, *self._tell(error))
+
+    async def _find_activity(self, batch: ClaimBatch) -> None:
+        payload = await self._layers.get(ACTIVITY_KIND, str(batch.activity_id))
+        if payload is None:
+            raise NotFound("no such activity")
+        if flash_sale_pb2.Activity.FromString(payload).state == flash_sale_pb2.ACTIVITY_STATE_SETTLED:
+            raise _Settled
+        if not batch.send(payload):
+            raise CouponryError("an activity cannot be read")
+
+    async def _carry(self, batch: ClaimBatch) -> None:
+        # Also what was lost with its connection: a request that has won gets its win again.
+        self._connection.want()
+        claimed = await self._claim(batch)
+        if claimed is None:
+            await self._open(batch)
+        else:
+            self._decided(batch, claimed)
+
+    async def _open(self, batch: ClaimBatch) -> None:
         # More than one pass is rare: another instance may have closed the activity again meanwhile.
         for _ in range(_PASSES):
+            if not await self._fence.ensure(_place(batch)):
+                raise _Settled
+            claimed = await self._claim(batch)
             if claimed is not None:
-                break
-            if not await self._fence.ensure(place):
-                raise Settled
-            claimed = await self._sale.claim(place, WON, claims)
-        if claimed is None:
-            raise Unavailable("the activity is being opened", reason="NOT_READY", retry_after_s=self._retry_after_s)
-        for claim, number in zip(batch, claimed.verdicts, strict=True):
-            if not claim.answer.done():
-                claim.answer.set_result(Verdict(number, claimed.left, claimed.now_ms, claimed.start_ms))
+                self._decided(batch, claimed)
+                return
+        raise Unavailable("the activity is being opened", reason="NOT_READY", retry_after_s=self._fence_retry_s)
+
+    async def _claim(self, batch: ClaimBatch) -> Claimed | None:
+        return await self._sale.claim(_place(batch), WON, batch.claims())
+
+    @staticmethod
+    def _decided(batch: ClaimBatch, claimed: Claimed) -> None:
+        batch.decided(claimed.left, claimed.now_ms, claimed.start_ms, claimed.verdicts)
+
+    async def _confirm(self, batch: ClaimBatch) -> None:
+        place, wins = _place(batch), batch.wins()
+        if batch.ack == flash_sale_pb2.ACK_MYSQL:
+            batch.confirmed(await self._rows.persisted(place, [(number, user) for user, _, number in wins]))
+            if len(batch):
+                raise Unavailable("the win is not in the database yet", reason="PENDING")
+        else:
+            batch.confirmed(await self._replicas.confirm(place, [Told(*win) for win in wins]))
+            if len(batch):
+                raise Unavailable("the win was lost with its server", reason="NOT_READY")
+
+    async def _refuse_empty(self, batch: ClaimBatch) -> None:  # noqa: ARG002 - as the others
+        raise Unavailable("stock is being moved to this user's bucket", reason="NOT_READY")
+
+    async def _refuse_full(self, batch: ClaimBatch) -> None:  # noqa: ARG002 - as the others
+        raise Exhausted("too many claims wait for an answer", reason="OVERLOADED", retry_after_s=_FULL_RETRY_S)
+
+    async def _refuse_fast(self, batch: ClaimBatch) -> None:  # noqa: ARG002 - as the others
+        raise Exhausted("this user claims too often", reason="RATE_LIMITED", retry_after_s=self._user_retry_s)
+
+
+def _place(batch: ClaimBatch) -> Place:
+    return Place(batch.activity_id, batch.bucket)
+
+
+def _not_served(error: Exception) -> Refusal:
+    return 13, str(error), ()

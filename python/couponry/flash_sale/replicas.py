@@ -1,11 +1,10 @@
 """Answers at ack = REPLICA: a win is told when the configured number of replicas have it.
 
-Wins of an activity that wait are confirmed together: one script that looks them up and writes, and a WAIT behind it on
-the same connection. A repeat waits like the first time. Where too few replicas follow, the win stays and is found by
+The wins of a batch are confirmed together: one script that looks them up and writes, and a WAIT behind it on the same
+connection. A repeat waits like the first time. Where too few replicas follow, the win stays and is found by
 repeating.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -31,12 +30,6 @@ class Told:
     number: int
 
 
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    win: Told
-    answer: asyncio.Future[bool]
-
-
 class Replicas:
     """Waits for `count` replicas, `timeout_ms` at most."""
 
@@ -46,26 +39,17 @@ class Replicas:
         self._count = count
         self._timeout_ms = timeout_ms
         self._retry_after_s = retry_after_s
-        self._waiting: dict[Place, list[_Waiter]] = {}
-        self._tasks: dict[Place, asyncio.Task[None]] = {}
-
-    async def reached(self, place: Place, win: Told) -> bool:
-        """Returns when enough replicas have the win: True; False: it is a win no more, it failed or was cancelled.
-
-        Raises Unavailable where that takes too long or Redis has lost the win: a repeat of the request asks again.
-        """
-        loop = asyncio.get_running_loop()
-        waiter = _Waiter(win, loop.create_future())
-        self._waiting.setdefault(place, []).append(waiter)
-        if place not in self._tasks:
-            self._tasks[place] = loop.create_task(self._work(place))
-        return await waiter.answer
 
     async def confirm(self, place: Place, wins: Sequence[Told]) -> list[bool | None]:
-        """The same for a whole batch of at most 256, with one WAIT; None: this Redis does not have the win (any more).
+        """Returns when enough replicas have the wins. Of each: True; False: it is a win no more, it failed or was
+        cancelled; None: this Redis does not have it (any more).
 
-        Raises Unavailable where too few replicas follow in time.
+        Raises Unavailable where too few replicas follow in time: a repeat of the request asks again.
         """
+        parts = [wins[at : at + _WINS_A_SCRIPT] for at in range(0, len(wins), _WINS_A_SCRIPT)]
+        return [state for part in parts for state in await self._confirm(place, part)]
+
+    async def _confirm(self, place: Place, wins: Sequence[Told]) -> list[bool | None]:
         for _ in range(_PASSES):
             confirmed = await self._sale.confirm(
                 place,
@@ -83,38 +67,5 @@ class Replicas:
             raise self._unavailable("the win has not reached enough replicas yet", reason="PENDING")
         return [state in _LIVE if state else None for state in confirmed.states]
 
-    async def close(self) -> None:
-        """Waits for the scripts under way."""
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-
     def _unavailable(self, text: str, reason: str | None = None) -> Unavailable:
         return Unavailable(text, reason=reason, retry_after_s=self._retry_after_s)
-
-    async def _work(self, place: Place) -> None:
-        waiting = self._waiting[place]
-        try:
-            while waiting:
-                batch = waiting[:_WINS_A_SCRIPT]
-                del waiting[:_WINS_A_SCRIPT]
-                await self._answer(place, batch)
-        finally:
-            del self._tasks[place], self._waiting[place]
-
-    async def _answer(self, place: Place, batch: list[_Waiter]) -> None:
-        try:
-            confirmed = await self.confirm(place, [waiter.win for waiter in batch])
-        except BaseException as error:
-            told = error if isinstance(error, Unavailable) else self._unavailable("the win could not be confirmed")
-            for waiter in batch:
-                if not waiter.answer.done():
-                    waiter.answer.set_exception(told)
-            if not isinstance(error, Unavailable):
-                raise
-            return
-        for waiter, live in zip(batch, confirmed, strict=True):
-            if waiter.answer.done():
-                continue
-            if live is None:
-                waiter.answer.set_exception(self._unavailable("the win was lost with its server", reason="NOT_READY"))
-            else:
-                waiter.answer.set_result(live)

@@ -1,11 +1,12 @@
 """Answers at ack = MYSQL: a win is told when its own row has been read back.
 
-Wins that wait are looked up together after each step of persisting; what another process commits is found by looking
-again after a short while.
+The wins of a batch wait as one. All that wait are looked up together after each step of persisting; what another
+process commits is found by looking again after a short while.
 """
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from couponry.errors import Unavailable
@@ -17,13 +18,18 @@ from couponry.store.mysql import MySQL
 __all__ = ["Rows"]
 
 _LOOK_AGAIN_S: Final = 0.02
+_LOOKED_UP_AT_ONCE: Final = 2000
+
+_Win = tuple[int, bytes]
 
 
 @dataclass(eq=False, slots=True)
 class _Waiter:
-    coupon_id: int
-    user: bytes
-    answer: asyncio.Future[bool]
+    """The wins of one batch as (coupon id, user), and of those that were found whether they are coupons."""
+
+    missing: set[_Win]
+    answer: asyncio.Future[None]
+    found: dict[_Win, bool] = field(default_factory=dict)
 
 
 class Rows:
@@ -36,21 +42,22 @@ class Rows:
         self._waiting: dict[Place, list[_Waiter]] = {}
         self._tasks: dict[Place, asyncio.Task[None]] = {}
 
-    async def persisted(self, place: Place, number: int, user: bytes) -> bool:
-        """Returns when the win's row is in MySQL: True for a coupon, False for a FAILED record.
-
-        Raises Unavailable / PENDING where that takes too long: a repeat of the request asks again.
+    async def persisted(self, place: Place, wins: Sequence[_Win]) -> list[bool | None]:
+        """For each (number, user), once its row is in MySQL: True for a coupon, False for a FAILED record. None where
+        that takes too long. Raises Unavailable where a store does not answer.
         """
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(place.coupon_id(number), user, loop.create_future())
+        asked = [(place.coupon_id(number), user) for number, user in wins]
+        waiter = _Waiter(set(asked), loop.create_future())
         self._waiting.setdefault(place, []).append(waiter)
         if place not in self._tasks:
             self._tasks[place] = loop.create_task(self._look(place))
         try:
             async with asyncio.timeout(self._patience_s):
-                return await waiter.answer
+                await waiter.answer
         except TimeoutError:
-            raise Unavailable("the win is not in the database yet", reason="PENDING") from None
+            pass
+        return [waiter.found.get(win) for win in asked]
 
     async def close(self) -> None:
         """Ends the waiting."""
@@ -64,12 +71,9 @@ class Rows:
         try:
             while waiting:
                 step = await self._outbox.step(place)
-                found = await store.select_persisted(self._mysql, [waiter.coupon_id for waiter in waiting])
-                for waiter in waiting:
-                    failed = found.get((waiter.coupon_id, waiter.user))
-                    if failed is not None and not waiter.answer.done():
-                        waiter.answer.set_result(not failed)
-                # Also those whose callers have gone.
+                # Those whose callers have gone, or lost patience, are over, too.
+                waiting[:] = [waiter for waiter in waiting if not waiter.answer.done()]
+                await self._look_up(waiting)
                 waiting[:] = [waiter for waiter in waiting if not waiter.answer.done()]
                 if waiting and step.persisted == 0:
                     await asyncio.sleep(_LOOK_AGAIN_S)
@@ -83,3 +87,17 @@ class Rows:
                 raise
         finally:
             del self._tasks[place], self._waiting[place]
+
+    async def _look_up(self, waiters: Sequence[_Waiter]) -> None:
+        """Answers the waiters whose wins are all found."""
+        waiters = tuple(waiters)
+        ids = sorted({coupon_id for waiter in waiters for coupon_id, _ in waiter.missing})
+        found: dict[_Win, bool] = {}
+        for at in range(0, len(ids), _LOOKED_UP_AT_ONCE):
+            found |= await store.select_persisted(self._mysql, ids[at : at + _LOOKED_UP_AT_ONCE])
+        for waiter in waiters:
+            here = waiter.missing & found.keys()
+            waiter.found.update((win, not found[win]) for win in here)
+            waiter.missing -= here
+            if not waiter.missing and not waiter.answer.done():
+                waiter.answer.set_result(None)

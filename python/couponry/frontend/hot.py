@@ -6,14 +6,18 @@ checks, what does not exist, a store that is down) stays with its servicer; one 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from couponry._core import L1
 from couponry.errors import Unavailable
+from couponry.flash_sale.claims import Claims, Refusal
 from couponry.frontend.native import Fetch, NativeServer
+from couponry.servicers.base import status_and_log
 from couponry.store.layers import Layers
 
-__all__ = ["HOT_METHODS", "HotMethod", "answer_hot_methods"]
+__all__ = ["HOT_METHODS", "PARTICIPATE", "HotMethod", "answer_claims", "answer_hot_methods"]
+
+PARTICIPATE: Final = "/couponry.v1.FlashSaleService/Participate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,17 @@ def answer_hot_methods(server: NativeServer, l1: L1, layers: Layers) -> None:
             many=method.many,
             fetch=_fetching(layers, method.kind) if method.layered else None,
         )
+
+
+def answer_claims(server: NativeServer, claims: Claims) -> None:
+    """Lets a server that has not started take claims without a task each."""
+    claims.tell_calls(_told)
+    server.answer_claims(PARTICIPATE, claims.batcher)
+
+
+def _told(error: Exception) -> Refusal:
+    status: Any = status_and_log("Participate", error)
+    return status.code.value[0], status.details, tuple(status.trailing_metadata)
 
 
 def _fetching(layers: Layers, kind: str) -> Fetch:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import grpc
 import grpc.aio
 
-from couponry._core import L1, Call, Engine
+from couponry._core import L1, Call, ClaimBatcher, Engine
 from couponry.config import ServerSettings
 from couponry.frontend.native_calls import Method, method_of, serve
 from couponry.frontend.native_context import Context, Metadatum
@@ -121,7 +121,7 @@ class NativeServer(grpc.aio.Server):
         self._options = dict(options or ())
         self._max_calls = maximum_concurrent_rpcs
         self._encoding = 0 if compression is None else int(compression)
-        self._hot: dict[str, _FromL1 | HealthServicer] = {}
+        self._hot: dict[str, _FromL1 | HealthServicer | ClaimBatcher] = {}
         self._batched: dict[str, Callable[[list[Call]], None]] = {}
         self._fetches: dict[str, Fetch] = {}
         self._ports: list[Port] = []
@@ -198,6 +198,10 @@ class NativeServer(grpc.aio.Server):
         call and may come at any later time. As with other hot methods, a server with interceptors does not do this.
         """
         self._batched[method] = answer
+
+    def answer_claims(self, method: str, claims: ClaimBatcher) -> None:
+        """Hands plain claims of a unary method to the batcher, which tells the verdicts; others go to the handler."""
+        self._hot[method] = claims
 
     def answer_health(self) -> HealthServicer:
         """A health servicer to add and to set, whose Check is answered inside the extension."""
@@ -309,6 +313,8 @@ class NativeServer(grpc.aio.Server):
         for path, hot in self._hot.items():
             if isinstance(hot, HealthServicer):
                 engine.answer_health(path, hot.table)
+            elif isinstance(hot, ClaimBatcher):
+                engine.answer_claims(path, hot)
             else:
                 engine.answer_from_l1(path, hot.l1, hot.kind, hot.key_field, hot.item_field, hot.many)
                 if hot.fetch is not None:

@@ -17,7 +17,7 @@ from couponry.errors import CouponryError
 from couponry.servicers.status import grpc_status
 from couponry.validation import Violations, refuse_unknown_enums
 
-__all__ = ["caller_of", "rpc"]
+__all__ = ["caller_of", "rpc", "status_and_log"]
 
 _log = structlog.get_logger(__name__)
 
@@ -38,21 +38,25 @@ def rpc(
         try:
             refuse_unknown_enums(request)
             return await method(servicer, request, context)
-        except CouponryError as error:
-            request_id = secrets.token_hex(8)
-            _log.info("refused", method=method.__name__, reason=error.reason, request_id=request_id)
-            await context.abort_with_status(grpc_status(error, request_id))
         except asyncio.CancelledError:
             raise
         except Exception as error:
             if isinstance(error, grpc.aio.AbortError):
                 raise
-            request_id = secrets.token_hex(8)
-            _log.exception("failed", method=method.__name__, request_id=request_id)
-            await context.abort_with_status(grpc_status(CouponryError("internal error"), request_id))
+            await context.abort_with_status(status_and_log(method.__name__, error))
         raise AssertionError("abort does not return")
 
     return call
+
+
+def status_and_log(method: str, error: Exception) -> grpc.Status:
+    """What a caller is told of an error, and the line in the log that has the same request id."""
+    request_id = secrets.token_hex(8)
+    if isinstance(error, CouponryError):
+        _log.info("refused", method=method, reason=error.reason, request_id=request_id)
+        return grpc_status(error, request_id)
+    _log.error("failed", method=method, request_id=request_id, exc_info=error)
+    return grpc_status(CouponryError("internal error"), request_id)
 
 
 def caller_of(context: Context) -> str:

@@ -49,7 +49,7 @@ class Redis:
     def __init__(self, url: str, settings: RedisSettings) -> None:
         self._client = open_client(parse_redis_url(url), settings)
         self._prefix = settings.key_prefix
-        self._timeout_s = settings.command_timeout_s
+        self.command_timeout_s: Final = settings.command_timeout_s
         self._scripts: dict[str, tuple[str, str]] = {
             # SHA-1 is the name that Redis gives to a script.
             name: (hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest(), text)
@@ -128,6 +128,28 @@ class Redis:
                             await self._command("EXISTS", keys[0])
                     raise
                 return script, int(reached)
+
+    def script_sha(self, name: str) -> str:
+        """The hash by which the server knows lua/{name}.lua."""
+        return self._scripts[name][0]
+
+    async def connect(self) -> Any:
+        """A connection to the one server, or the master, that no pool knows; whoever asked for it disconnects it.
+
+        Raises Unavailable where there is none to be had.
+        """
+        connection = self.client.connection_pool.make_connection()
+        try:
+            await connection.connect()
+        except (exceptions.RedisError, OSError) as error:
+            _log.warning("redis unavailable", error=type(error).__name__)
+            raise Unavailable("Redis cannot be reached") from error
+        return connection
+
+    @staticmethod
+    def transport_of(connection: Any) -> Any:
+        """What an idle connection of `connect` reads from and writes to, for another protocol."""
+        return connection._writer.transport  # noqa: SLF001 - redis-py shows it nowhere else
 
     async def ping(self) -> None:
         """Raises Unavailable where the server does not answer."""

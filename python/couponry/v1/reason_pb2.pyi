@@ -55,6 +55,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_NOT_IMPLEMENTED: _ClassVar[Reason]
     REASON_INTERNAL: _ClassVar[Reason]
     REASON_CANCELLED: _ClassVar[Reason]
+    REASON_OVERLOADED: _ClassVar[Reason]
 REASON_UNSPECIFIED: Reason
 REASON_NOT_FOUND: Reason
 REASON_NOT_STARTED: Reason
@@ -104,3 +105,4 @@ REASON_DRAINING: Reason
 REASON_NOT_IMPLEMENTED: Reason
 REASON_INTERNAL: Reason
 REASON_CANCELLED: Reason
+REASON_OVERLOADED: Reason

@@ -117,7 +117,9 @@ impl Executed {
             Some((_, last)) if number <= *last => {}
             Some((_, last)) if last.saturating_add(1) == number => {
                 *last = number;
-                if let Some((_, end)) = intervals.get(after).copied().filter(|(first, _)| *first == number.saturating_add(1)) {
+                if let Some((_, end)) =
+                    intervals.get(after).copied().filter(|(first, _)| *first == number.saturating_add(1))
+                {
                     intervals.remove(after);
                     if let Some((_, last)) = place.and_then(|place| intervals.get_mut(place)) {
                         *last = end;

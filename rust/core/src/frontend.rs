@@ -13,6 +13,10 @@ mod engine;
 mod hot;
 mod protocol;
 
+pub(crate) use call::headers;
+pub(crate) use engine::Engine;
+pub(crate) use protocol::Protocol;
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<engine::Engine>()?;
     module.add_class::<protocol::Protocol>()?;

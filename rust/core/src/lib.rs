@@ -3,6 +3,7 @@
 //! Layout:
 //! - `cache`: L1
 //! - `clock`: the clocks that L1 lives by
+//! - `claims`: claims of flash sales, in batches to Redis and back
 //! - `codes`: coupon codes
 //! - `discount`: the discount calculator
 //! - `frontend`: gRPC as an asyncio Protocol
@@ -10,6 +11,7 @@
 use pyo3::prelude::*;
 
 mod cache;
+mod claims;
 mod clock;
 mod codes;
 mod discount;
@@ -19,6 +21,7 @@ mod scripts;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     cache::register(module)?;
+    claims::register(module)?;
     codes::register(module)?;
     discount::register(module)?;
     frontend::register(module)?;

@@ -130,6 +130,7 @@ async def open_shop(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
                 mysql=mysql,
                 redis=sale_redis,
                 layers=layers,
+                l1=l1,
                 codes=codes,
                 clock=clock,
                 settings=settings.flash_sale,
@@ -146,6 +147,7 @@ async def open_shop(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             return Shop(
                 mysql=mysql,
                 layers=layers,
+                l1=l1,
                 codes=codes,
                 clock=clock,
                 templates=Templates(mysql=mysql, layers=layers, ids=ids, configurator=parts.configurator),

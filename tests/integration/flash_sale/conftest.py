@@ -165,7 +165,8 @@ async def open_instance(settings: Settings, template: int) -> AsyncIterator[Open
             redis = Redis(url, settings.redis)
             stack.push_async_callback(redis.close)
             kinds = ("template", "template_key", "user", "activity", "activity_key")
-            layers = Layers(l1=L1(dict.fromkeys(kinds, 1 << 20)), redis=redis, clock=system_clock, lives=LayerLives())
+            l1 = L1(dict.fromkeys(kinds, 1 << 20))
+            layers = Layers(l1=l1, redis=redis, clock=system_clock, lives=LayerLives())
             stack.push_async_callback(layers.close)
             codes = await Codes.load(mysql)
             told: list[Place] = []
@@ -173,6 +174,7 @@ async def open_instance(settings: Settings, template: int) -> AsyncIterator[Open
                 mysql=mysql,
                 redis=redis,
                 layers=layers,
+                l1=l1,
                 codes=codes,
                 clock=system_clock,
                 settings=FlashSaleSettings(**sale_settings),

@@ -22,6 +22,7 @@ from couponry.flash_sale.replicas import Replicas
 from couponry.flash_sale.rows import Rows
 from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.settle import Settlement
+from couponry.flash_sale.settled_claims import SettledClaims
 from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
 from couponry.flash_sale.wire import Place
@@ -60,12 +61,13 @@ class FlashSale:
         mysql: MySQL,
         redis: Redis,
         layers: Layers,
+        l1: L1,
         codes: Codes,
         clock: Clock,
         settings: FlashSaleSettings,
         on_win: Callable[[Place], None],
     ) -> Self:
-        """`redis` is the sale's; `on_win` nudges the persister. Teaches `layers` to read activities."""
+        """`redis` is the sale's, `l1` the layers'; `on_win` nudges the persister. Teaches `layers` activities."""
         register_loaders(layers=layers, mysql=mysql, clock=clock)
         sale = Sale(redis)
         outbox = Outbox(mysql=mysql, sale=sale, batch=settings.persist_batch)
@@ -81,13 +83,6 @@ class FlashSale:
             adjustments=adjustments,
             clock=clock,
         )
-        claims = Claims(
-            sale=sale,
-            fence=fence,
-            per_script=settings.claims_per_script,
-            in_flight=settings.scripts_in_flight,
-            retry_after_s=settings.fence_retry_ms / 1000,
-        )
         rows = Rows(mysql=mysql, outbox=outbox)
         replicas = Replicas(
             sale=sale,
@@ -95,6 +90,19 @@ class FlashSale:
             count=settings.replicas,
             timeout_ms=settings.replica_timeout_ms,
             retry_after_s=settings.fence_retry_ms / 1000,
+        )
+        claims = Claims(
+            redis=redis,
+            layers=layers,
+            l1=l1,
+            codes=codes,
+            sale=sale,
+            fence=fence,
+            rows=rows,
+            replicas=replicas,
+            settled=SettledClaims(mysql=mysql, codes=codes),
+            settings=settings,
+            on_win=on_win,
         )
         return cls(
             activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
@@ -104,9 +112,7 @@ class FlashSale:
             configurator=configurator,
             fence=fence,
             outbox=outbox,
-            participation=Participation(
-                mysql=mysql, layers=layers, codes=codes, claims=claims, rows=rows, replicas=replicas, on_win=on_win
-            ),
+            participation=Participation(claims=claims),
             pending=PendingWins(mysql=mysql, sale=sale, codes=codes),
             records=Records(mysql=mysql, sale=sale, codes=codes),
             replicas=replicas,
@@ -135,6 +141,5 @@ class FlashSale:
         """Waits for what is under way; the stores must still be open."""
         await self.claims.close()
         await self.rows.close()
-        await self.replicas.close()
         await self.stock.close()
         await self.fence.close()

@@ -57,6 +57,7 @@ async def open_desk(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
                 mysql=mysql,
                 redis=sale_redis,
                 layers=layers,
+                l1=l1,
                 codes=codes,
                 clock=clock,
                 settings=settings.flash_sale,

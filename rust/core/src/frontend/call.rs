@@ -288,7 +288,7 @@ fn encoding_of(number: u8) -> PyResult<Encoding> {
 }
 
 /// Metadata as Python gives it: pairs of a key and a str or bytes.
-fn headers(metadata: &Bound<'_, PyAny>) -> PyResult<http::HeaderMap> {
+pub fn headers(metadata: &Bound<'_, PyAny>) -> PyResult<http::HeaderMap> {
     let mut headers = http::HeaderMap::new();
     for entry in metadata.try_iter()? {
         let (name, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = entry?.extract()?;

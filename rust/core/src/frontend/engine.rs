@@ -1,7 +1,7 @@
 //! One server on one event loop. It collects the connections that Python replies woke and serves them in one callback
 //! a tick, and keeps the one timer that all connections share.
 use std::{
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -19,13 +19,17 @@ use super::{
     hot::{HealthTable, L1Hot},
     protocol::Protocol,
 };
-use crate::cache::L1;
+use crate::{cache::L1, claims::ClaimBatcher};
 
 /// Timers are not finer than this.
 const TICK: Duration = Duration::from_millis(5);
 
+/// A connection's name is its slot and, above it, how many came before: a name is never used again.
+const SLOT_BITS: u32 = 24;
+
 struct State {
-    connections: Slab<Py<Protocol>>,
+    connections: Slab<(u64, Py<Protocol>)>,
+    entered: u64,
     woken: Vec<Py<Protocol>>,
     flush_scheduled: bool,
     timer: Option<(Instant, Py<PyAny>)>,
@@ -42,6 +46,7 @@ pub struct Engine {
     pub config: Arc<Config>,
     routes: RwLock<Arc<Routes>>,
     max_connections: usize,
+    claims: OnceLock<Py<ClaimBatcher>>,
     state: Mutex<State>,
 }
 
@@ -51,15 +56,22 @@ impl Engine {
     fn new(event_loop: Py<PyAny>, dispatch: Py<PyAny>, left: Py<PyAny>, limits: &Bound<'_, PyDict>) -> PyResult<Self> {
         let mut max_connections = usize::MAX;
         let config = config(limits, &mut max_connections)?;
-        let state =
-            State { connections: Slab::new(), woken: Vec::new(), flush_scheduled: false, timer: None, opened: 0 };
+        let state = State {
+            connections: Slab::new(),
+            entered: 0,
+            woken: Vec::new(),
+            flush_scheduled: false,
+            timer: None,
+            opened: 0,
+        };
         Ok(Self {
             event_loop,
             dispatch,
             left,
             config: Arc::new(config),
             routes: RwLock::default(),
-            max_connections,
+            max_connections: max_connections.min(1 << SLOT_BITS),
+            claims: OnceLock::new(),
             state: Mutex::new(state),
         })
     }
@@ -85,6 +97,12 @@ impl Engine {
     ) -> PyResult<()> {
         l1.get().kind(&kind)?;
         self.set_hot(path, Arc::new(L1Hot::new(l1, kind, key_field, item_field, many)))
+    }
+
+    fn answer_claims(slf: &Bound<'_, Self>, path: &str, claims: Py<ClaimBatcher>) -> PyResult<()> {
+        slf.get().set_hot(path, ClaimBatcher::answerer(&claims, slf.py()))?;
+        claims.get().serve(slf.clone().unbind());
+        slf.get().claims.set(claims).map_err(|_| PyValueError::new_err("claims have an answerer already"))
     }
 
     fn answer_health(&self, path: &str, table: &HealthTable) -> PyResult<()> {
@@ -183,13 +201,34 @@ impl Engine {
     }
 
     fn all(&self, py: Python<'_>) -> Vec<Py<Protocol>> {
-        self.state.lock().connections.iter().map(|(_, protocol)| protocol.clone_ref(py)).collect()
+        self.state.lock().connections.iter().map(|(_, (_, protocol))| protocol.clone_ref(py)).collect()
     }
 
-    /// Takes a connection into the table; None where there are too many.
-    pub fn enter(&self, protocol: Py<Protocol>) -> Option<usize> {
+    /// Takes a connection into the table and gives its slot and name; None where there are too many.
+    pub fn enter(&self, protocol: Py<Protocol>) -> Option<(usize, u64)> {
         let mut state = self.state.lock();
-        (state.connections.len() < self.max_connections).then(|| state.connections.insert(protocol))
+        if state.connections.len() >= self.max_connections {
+            return None;
+        }
+        state.entered += 1;
+        let slot = state.connections.vacant_key();
+        let name = state.entered << SLOT_BITS | slot as u64;
+        state.connections.insert((name, protocol));
+        Some((slot, name))
+    }
+
+    /// The connection of a name, while it is there.
+    pub fn find(&self, py: Python<'_>, name: u64) -> Option<Py<Protocol>> {
+        let state = self.state.lock();
+        let (known, protocol) = state.connections.get((name & ((1 << SLOT_BITS) - 1)) as usize)?;
+        (*known == name).then(|| protocol.clone_ref(py))
+    }
+
+    /// A connection's turn is over: the claims that it brought go out at the end of the tick.
+    pub fn after_turn(&self, py: Python<'_>) {
+        if let Some(claims) = self.claims.get() {
+            ClaimBatcher::plan(claims.bind(py));
+        }
     }
 
     pub fn leave(&self, py: Python<'_>, slot: usize) {

@@ -50,7 +50,7 @@ impl Protocol {
                 return Ok(());
             }
         }
-        let Some(slot) = engine.get().enter(slf.clone().unbind()) else {
+        let Some((slot, name)) = engine.get().enter(slf.clone().unbind()) else {
             transport.call_method0(intern!(py, "abort"))?;
             return Ok(());
         };
@@ -62,6 +62,7 @@ impl Protocol {
             if !over_ip {
                 inner.connection.mend_authority();
             }
+            inner.connection.set_name(name);
             inner.slot = Some(slot);
             inner.tls = !tls.is_none();
             inner.transport = Some(transport.clone().unbind());
@@ -225,6 +226,7 @@ impl Protocol {
             }
         }
         Self::settle(slf);
+        slf.get().engine.get().after_turn(py);
     }
 
     /// Closes the socket, stops or resumes reading, and plans the timer, as the connection wants it.
