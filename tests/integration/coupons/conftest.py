@@ -147,7 +147,6 @@ async def open_shop(settings: Settings, clock: MovableClock) -> AsyncIterator[Op
             return Shop(
                 mysql=mysql,
                 layers=layers,
-                l1=l1,
                 codes=codes,
                 clock=clock,
                 templates=Templates(mysql=mysql, layers=layers, ids=ids, configurator=parts.configurator),
