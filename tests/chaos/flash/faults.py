@@ -128,7 +128,7 @@ async def old_snapshot(stage: Stage) -> None:
 async def _make_replica(stage: Stage) -> frozenset[Win]:
     """The spare has all that Redis has, and then nothing more arrives; what it has."""
     stage.spare.wipe()
-    stage.replication.open_gate(stage.redis.port)
+    stage.replication.open_gate(stage.redis.socket)
     await asyncio.to_thread(stage.spare.start)
     await asyncio.to_thread(stage.spare.follow, stage.replication.port)
     await asyncio.to_thread(stage.spare.caught_up, stage.redis)

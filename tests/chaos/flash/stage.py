@@ -62,7 +62,7 @@ class Stage:
         names = (*SERVERS, PERSISTER)
         self.sale_links = {name: Link(f"{name} to Redis", self.redis.socket) for name in names}
         self.mysql_links = {name: Link(f"{name} to MariaDB", self.maria.socket) for name in names}
-        self.replication = Link("replication", self.redis.port)
+        self.replication = Link("replication", self.redis.socket)
         self.services: dict[str, Service] = {}
         self.addresses = {name: f"127.0.0.1:{free_port()}" for name in names}
         self.targets: list[Target] = []
@@ -192,7 +192,7 @@ class Stage:
             link.open_gate(self.redis.socket)
         for link in self.mysql_links.values():
             link.open_gate()
-        self.replication.open_gate(self.redis.port)
+        self.replication.open_gate(self.redis.socket)
 
     def calm(self) -> None:
         """No delay and no frozen process."""
@@ -217,7 +217,7 @@ class Stage:
         return True
 
     async def _is_well(self) -> bool:
-        for activity in self.running:
+        for activity in list(self.running):
             for target in self.targets:
                 try:
                     await target.stub.GetStock(flash_sale_pb2.GetStockRequest(activity_id=activity), timeout=2)
@@ -231,7 +231,7 @@ class Stage:
             progress = self.maria.progress()
             return all(
                 (m := self.redis.m(activity))["open"] == "1" and int(m["epoch"]) == progress[activity]["epoch"]
-                for activity in self.running
+                for activity in list(self.running)
             )
         except Exception:  # noqa: BLE001 - a store is down: not yet
             return False
@@ -243,7 +243,7 @@ class Stage:
             if any(each.state == 1 for each in self.maria.adjustments()):
                 return False
             return self.fenced() and all(
-                int(self.redis.m(activity)["number"]) == progress[activity]["persisted"] for activity in self.running
+                int(self.redis.m(activity)["number"]) == progress[activity]["persisted"] for activity in list(self.running)
             )
         except Exception:  # noqa: BLE001 - a store is down: not yet
             return False

@@ -3,12 +3,13 @@
 What is read here is read with nobody else connected, or is known to grow only: the exact sets that the judge needs.
 """
 
+import random
 import re
 import shutil
 import signal
 import socket
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,30 +27,31 @@ from tests.chaos.flash.evidence import AdjustmentRow, Win
 __all__ = ["Maria", "RedisNode", "free_port"]
 
 _DATABASE = "couponry"
+# Below what systems give to clients.
+_PORTS = range(20_000, 30_000)
 _QUIET_S = 10.0
 _U_KEY = re.compile(rb"fs:\{(\d+)\.(\d+)\}:u")
 
 
 def free_port() -> int:
-    """A port of the loopback that nobody has now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of the loopback that nobody has now, and that no client gets by chance while its server is down."""
+    for port in random.SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 class RedisNode:
-    """One Redis with its own data, on a unix socket for the service and a port for its replica."""
+    """One Redis with its own data, on a unix socket; links lead to it."""
 
     def __init__(self, state: Path, keeper: Keeper, *, fsync: str = "always") -> None:
         self._layout = Layout(state, state / "template")
         self._layout.make()
         self._keeper = keeper
-        self.port = free_port()
         self._server = servers.Redis(
             self._layout,
             {
-                "port": str(self.port),
-                "bind": "127.0.0.1",
                 "appendfsync": fsync,
                 "repl-diskless-sync-delay": "0",
                 "repl-timeout": "60",
