@@ -29,7 +29,9 @@ local left, total = tonumber(m[3]), tonumber(m[4])
 local ending = ARGV[5] == 'end'
 local delta = ending and -left or tonumber(ARGV[6])
 local result = 1
-if left + delta < 0 then result, delta = 2, 0 end
+-- An increase is in MySQL's total already, so it is never refused. Before it, left can be negative: wins that a loss of
+-- commits brought back were taken against that total.
+if delta < 0 and left + delta < 0 then result, delta = 2, 0 end
 left, total = left + delta, total + delta
 redis.call('HSET', KEYS[1], 'left', string.format('%d', left), 'total', string.format('%d', total),
   'adj_place', ARGV[2], 'adj_id', ARGV[4], 'adj_result', result, 'adj_delta', string.format('%d', delta),

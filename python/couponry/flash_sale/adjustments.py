@@ -59,9 +59,9 @@ class Adjustments:
             raise Unavailable("the adjustment is not applied yet", reason="NOT_READY")
         if row["state"] == store.REFUSED:
             raise FailedPrecondition(
-                "less than this is left unsold", reason="BELOW_ISSUED", metadata={"least": -row["left_after"]}
+                "less than this is left unsold", reason="BELOW_ISSUED", metadata={"least": -max(0, row["left_after"])}
             )
-        return flash_sale_pb2.AdjustStockResponse(total=row["total_after"], left=row["left_after"])
+        return flash_sale_pb2.AdjustStockResponse(total=row["total_after"], left=max(0, row["left_after"]))
 
     async def apply(self, place: Place) -> int:
         """Applies everything that is PENDING, in order; how many were finished.

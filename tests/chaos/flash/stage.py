@@ -243,7 +243,8 @@ class Stage:
             if any(each.state == 1 for each in self.maria.adjustments()):
                 return False
             return self.fenced() and all(
-                int(self.redis.m(activity)["number"]) == progress[activity]["persisted"] for activity in list(self.running)
+                int(self.redis.m(activity)["number"]) == progress[activity]["persisted"]
+                for activity in list(self.running)
             )
         except Exception:  # noqa: BLE001 - a store is down: not yet
             return False

@@ -226,8 +226,8 @@ class Both(RuleBasedStateMachine):
         self.scripts.client.hset(self.scripts.keys[0], "replid", "0" * 40)
         self.model.open = False
 
-    @rule(rebuilt=st.booleans(), overtaken=st.booleans(), gap=st.integers(0, 9))
-    def pass_the_fence(self, rebuilt: bool, overtaken: bool, gap: int) -> None:
+    @rule(rebuilt=st.booleans(), overtaken=st.booleans(), gap=st.integers(0, 9), moved=st.integers(-4, 2))
+    def pass_the_fence(self, rebuilt: bool, overtaken: bool, gap: int, moved: int) -> None:
         token = secrets.token_hex(8)
         replid, _, *found = self.scripts.run("fence_close", token)
         assert dict(zip(found[::2], found[1::2], strict=True))[b"number"] == b"%d" % self.model.number
@@ -235,7 +235,8 @@ class Both(RuleBasedStateMachine):
         assert self.scripts.run("claim", b"W", USERS[0], REQUESTS[0]) == [0]
         if overtaken:
             self.scripts.run("fence_close", "another pass")
-        opened = self._open(token, replid, rebuilt=rebuilt, base=self.model.number + gap)
+        left = self.model.left + moved
+        opened = self._open(token, replid, rebuilt=rebuilt, base=self.model.number + gap, left=left)
         assert opened == (not overtaken)
 
     @rule()
@@ -249,7 +250,7 @@ class Both(RuleBasedStateMachine):
         assert most == max((sum(win.holds_a_place for win in own) for own in by_user), default=0)
         assert waiting == sum(len(entry.wins) for entry in self.model.outbox if entry.epoch == self.model.epoch)
 
-    def _open(self, token: str, replid: bytes, *, rebuilt: bool, base: int) -> bool:
+    def _open(self, token: str, replid: bytes, *, rebuilt: bool, base: int, left: int) -> bool:
         epoch = self.model.epoch + 1
         if rebuilt:
             kept: dict[bytes, list[Record]] = {}
@@ -260,11 +261,11 @@ class Both(RuleBasedStateMachine):
                 users = flat({user: to_records(wins) for user, wins in kept.items()})
                 if self.scripts.run_beside("fence_fill", token, token, replid, 60, *users) == 0:
                     return False
-        m = {**expected_m(self.model), "epoch": epoch, "base": base, "number": base, "token": ""}
+        m = {**expected_m(self.model), "epoch": epoch, "base": base, "number": base, "left": left, "token": ""}
         how = "rebuild" if rebuilt else "adopt"
         if self.scripts.run_beside("fence_open", token, token, replid, how, 60, *flat(m)) == 0:
             return False
-        self.model.reopen(epoch=epoch, base=base, rebuilt=rebuilt)
+        self.model.reopen(epoch=epoch, base=base, left=left, rebuilt=rebuilt)
         return True
 
     def _adjust(self, epoch: int, place: int, before: str, own: str, delta: int | None) -> None:

@@ -132,7 +132,8 @@ class Bucket:
             self.open = False
             return None
         wanted = -self.left if delta is None else delta
-        applied = self.left + wanted >= 0
+        # MySQL counts an increase already, whatever is left.
+        applied = wanted > 0 or self.left + wanted >= 0
         change = wanted if applied else 0
         self.left += change
         self.total += change
@@ -172,9 +173,9 @@ class Bucket:
         gone, self.outbox = len(self.outbox) - len(kept), kept
         return gone
 
-    def reopen(self, *, epoch: int, base: int, rebuilt: bool) -> None:
-        """What a fence pass does; a rebuild leaves failed wins and the outbox behind."""
-        self.epoch, self.base, self.number, self.open = epoch, base, base, True
+    def reopen(self, *, epoch: int, base: int, left: int, rebuilt: bool) -> None:
+        """What a fence pass does: stock left is what MySQL says; a rebuild leaves failed wins and the outbox behind."""
+        self.epoch, self.base, self.number, self.left, self.open = epoch, base, base, left, True
         if rebuilt:
             self.wins = [win for win in self.wins if win.kind != b"F"]
             self.outbox = []

@@ -68,6 +68,13 @@ def test_a_decrease_below_what_is_sold_is_refused_and_keeps_its_place() -> None:
     assert sale.left == 0
 
 
+def test_an_increase_is_never_refused() -> None:
+    sale = bucket(left=-5)
+    raised = sale.adjust(epoch=7, place=1, before="", own="a", delta=3)
+    assert raised is not None
+    assert (raised.applied, raised.left, raised.total) == (True, -2, 6)
+
+
 def test_an_adjustment_that_does_not_follow_closes_the_bucket() -> None:
     sale = bucket()
     assert sale.adjust(epoch=7, place=2, before="a", own="b", delta=1) is None
