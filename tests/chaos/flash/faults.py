@@ -69,9 +69,12 @@ async def refuse_entries(stage: Stage) -> None:
     """Redis refuses entries of the outbox, and is killed soon after: the next epoch's are taken again."""
     activity = stage.rng.choice(list(stage.running))
     stage.note(f"the outbox of activity {activity} refuses entries")
+    began = time.monotonic()
     await asyncio.to_thread(stage.redis.refuse_entries, activity)
     await _pause(stage, 0.2, 0.5)
     await kill_redis(stage)
+    await stage.recovered()
+    stage.evidence.refused.append((began, time.monotonic()))
 
 
 async def _redis_loses(stage: Stage, what: str, how: Callable[[], str]) -> None:

@@ -183,7 +183,9 @@ class _Judge:
 
     def _codes(self) -> None:
         for answer in self.answers:
-            if not answer.decided and answer.outcome not in _UNANSWERED:
+            refused = any(began <= answer.at and answer.sent <= ended for began, ended in self.seen.refused)
+            # The service cannot mend a stream that refuses entries: such a claim is INTERNAL, and changes nothing.
+            if not (answer.decided or answer.outcome in _UNANSWERED or (refused and answer.outcome == "!INTERNAL")):
                 self._find(f"a claim failed with {answer.outcome[1:]}: {answer.detail}", answer.claim)
 
     def _count(self) -> None:

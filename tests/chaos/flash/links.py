@@ -4,6 +4,7 @@ It runs in the loop of the conductor, so a link is told what to do by plain call
 """
 
 import asyncio
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, cast
@@ -79,44 +80,47 @@ class _Side(asyncio.Protocol):
         self.link = link
         self.transport: asyncio.Transport | None = None
         self.other: _Side | None = None
-        self._early: list[bytes] = []
-        self._last_arrival = 0.0
+        # Pieces with the time of their arrival; None is the end. The first one that may not go yet holds up the rest.
+        self._coming: deque[tuple[float, bytes | None]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
-        for data in self._early:
-            self.transport.write(data)
-        self._early.clear()
+        self.arrive()
 
     def data_received(self, data: bytes) -> None:
         if self.other is not None:
             self.other.deliver(data)
 
-    def deliver(self, data: bytes) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        arrival = max(self.link.arrival(now), self._last_arrival)
-        if arrival <= now:
-            self.write(data)
-        else:
-            self._last_arrival = arrival
-            loop.call_at(arrival, self.write, data)
+    def deliver(self, data: bytes | None) -> None:
+        self._coming.append((self.link.arrival(asyncio.get_running_loop().time()), data))
+        self.arrive()
 
-    def write(self, data: bytes) -> None:
-        if self.transport is None:
-            self._early.append(data)
-        elif not self.transport.is_closing():
-            self.transport.write(data)
+    def arrive(self) -> None:
+        """Writes what has arrived, in the order in which it was sent."""
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        while self._coming and self.transport is not None:
+            arrival, data = self._coming[0]
+            if arrival > loop.time():
+                self._timer = loop.call_at(arrival, self.arrive)
+                return
+            self._coming.popleft()
+            if data is None:
+                self.transport.close()
+            elif not self.transport.is_closing():
+                self.transport.write(data)
 
     def abort(self) -> None:
         if self.transport is not None:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.other is not None and self.other.transport is not None:
+        if self.other is not None:
             # What was sent before the end arrives before it.
-            loop = asyncio.get_running_loop()
-            loop.call_at(max(loop.time(), self.other._last_arrival), self.other.transport.close)
+            self.other.deliver(None)
 
 
 class _Near(_Side):

@@ -58,6 +58,7 @@ _FRESH_AT_ONCE: Final = 20
 _FINDINGS_SHOWN: Final = 20
 _DRAINS_S: Final = 90.0
 # Errors in a log that a storm explains: wins of another history, each of which the judge wants excused.
+_REFUSED_ENTRY: Final = "The ID specified in XADD is equal or smaller"
 _EXPLAINED: Final = frozenset({"wins could not become coupons"})
 
 
@@ -306,6 +307,8 @@ def _alarms(stage: Stage) -> list[str]:
                     found[f"{service.name} wrote a traceback"] += 1
                 continue
             if entry.get("level") in {"error", "critical"} and entry.get("event") not in _EXPLAINED:
+                if _REFUSED_ENTRY in line and stage.evidence.refused:
+                    continue
                 last = str(entry.get("exception", "")).strip().rpartition("\n")[2]
                 found[f"{service.name} wrote: {entry.get('event')} {last}"] += 1
     return [f"{text} ({count} times)" for text, count in found.items()]
