@@ -159,9 +159,9 @@ class Evidence:
     """Everything.
 
     `again`: each WON asked again after the storm, and once more when it was settled; `fresh`: claims of new users until
-    each activity was sold out; `refused`: from when to when an outbox refused entries on purpose; `alarms`: lines of the
-    service's log that must not be there; `troubles`: what the conductor itself noticed, such as a service that did not
-    come back.
+    each activity was sold out; `refused`: from when to when an outbox refused entries on purpose; `alarms`: lines of
+    the service's log that must not be there; `troubles`: what the conductor itself noticed, such as a service that did
+    not come back.
     """
 
     activities: dict[int, Activity]

@@ -192,7 +192,50 @@ async def split(stage: Stage) -> None:
     _lost(stage, Loss("the other master", began, ended, before - after - kept), "its data")
 
 
-async def _with_earlier_commits(stage: Stage, loss: Callable[[Path, float], Awaitable[None]]) -> None:
+async def kill_persister_and_empty_redis(stage: Stage) -> None:
+    """Redis loses its data while nobody but the servers persists."""
+    await kill_persister(stage)
+    await _pause(stage, 0.2, 0.4)
+    await empty_redis(stage)
+
+
+async def lose_a_pass(stage: Stage) -> None:
+    """Redis is empty; MariaDB is far away; whoever opens Redis again dies soon after; and Redis is empty once more.
+
+    A number that the first opening let be told must not be told again: what a pass begins with is committed before.
+    """
+    activity = stage.rng.choice(list(stage.running))
+    await empty_redis(stage)
+    for link in stage.mysql_links.values():
+        link.delay_s = 0.25
+    began = time.monotonic()
+    await asyncio.to_thread(stage.redis.kill)
+    stage.redis.wipe()
+    await asyncio.to_thread(stage.redis.start)
+
+    async def is_open() -> bool:
+        return (await asyncio.to_thread(stage.redis.m, activity))["open"] == "1"
+
+    await stage.until(is_open, 10, every_s=0.005)
+    await _pause(stage, 0.1, 0.2)
+    stage.close_gates(stage.mysql_links.values())
+    stage.close_gates(stage.sale_links.values())
+    await asyncio.gather(*(asyncio.to_thread(service.kill) for service in stage.services.values()))
+    before = await asyncio.to_thread(stage.redis.wins)
+    await asyncio.to_thread(stage.redis.kill)
+    stage.redis.wipe()
+    await asyncio.to_thread(stage.redis.start)
+    kept = await asyncio.to_thread(stage.maria.wins)
+    for link in stage.mysql_links.values():
+        link.delay_s = 0.0
+    stage.open_gates()
+    _lost(stage, Loss("a pass and its Redis", began, time.monotonic(), before - kept), f"{len(before)} wins")
+    await stage.recovered()
+
+
+async def _with_earlier_commits(
+    stage: Stage, loss: Callable[[Path, float], Awaitable[None]], *, passes: bool = False
+) -> None:
     """MariaDB is killed and copied; some hundred transactions later `loss` may put the copy back."""
     async with stage.no_loss:
         copy = stage.options.state / "mariadb-copy"
@@ -203,7 +246,8 @@ async def _with_earlier_commits(stage: Stage, loss: Callable[[Path, float], Awai
         copied = time.monotonic()
         await stage.recovered()
         await _pause(stage, 0.3, 1.5)
-        if stage.rng.random() < 0.4:
+        if passes or stage.rng.random() < 0.4:
+            # The epoch that follows is lost, too.
             await kill_redis(stage)
             await stage.recovered()
             await _pause(stage, 0.1, 0.5)
@@ -221,7 +265,15 @@ def _lost_increases(before: list[AdjustmentRow], after: list[AdjustmentRow]) -> 
 
 async def lose_commits(stage: Stage) -> None:
     """MariaDB is back at a point some transactions ago; Redis has all that was lost."""
+    await _lose_commits(stage, passes=False)
 
+
+async def lose_commits_and_a_pass(stage: Stage) -> None:
+    """The same, and a fence pass was among them."""
+    await _lose_commits(stage, passes=True)
+
+
+async def _lose_commits(stage: Stage, *, passes: bool) -> None:
     async def loss(copy: Path, copied: float) -> None:
         began = time.monotonic()
         stage.close_gates(stage.mysql_links.values())
@@ -240,7 +292,7 @@ async def lose_commits(stage: Stage) -> None:
         )
         await stage.recovered()
 
-    await _with_earlier_commits(stage, loss)
+    await _with_earlier_commits(stage, loss, passes=passes)
 
 
 async def lose_both(stage: Stage) -> None:
@@ -289,7 +341,10 @@ FAULTS: Final[dict[str, Fault]] = {
         promote,
         split,
         lose_commits,
+        lose_commits_and_a_pass,
         lose_both,
+        lose_a_pass,
+        kill_persister_and_empty_redis,
     )
 }
 

@@ -47,6 +47,8 @@ class _Judge:
             if answer.won:
                 self.first_told.setdefault(answer.win, answer)
         self.taken = frozenset[Win]().union(*(loss.taken for loss in evidence.losses))
+        # What was told at ack = MYSQL was in MySQL: only a loss of both stores takes it.
+        self.taken_from_both = frozenset[Win]().union(*(loss.taken for loss in evidence.losses if loss.numbers))
         self.at_risk = {win for win, answer in self.first_told.items() if self._at_risk(win, answer)}
         # Excused wins need not stand; what exactly became of them is counted.
         self.failed_by_lost_stock: set[Win] = set()
@@ -66,6 +68,9 @@ class _Judge:
         self._count()
         return self.out
 
+    def _excused(self, win: Win) -> frozenset[Win]:
+        return self.taken_from_both if self.seen.activities[win.activity].ack == "MYSQL" else self.taken
+
     def _find(self, text: str, claim: tuple[int, bytes, bytes] | None = None) -> None:
         self.out.findings.append(Finding(text, claim))
 
@@ -81,7 +86,7 @@ class _Judge:
         for loss in self.seen.losses:
             increases.update(loss.adjustments)
         for win, answer in self.first_told.items():
-            if win in self.seen.rows or win in self.taken:
+            if win in self.seen.rows or win in self._excused(win):
                 continue
             failed = win in self.seen.failed
             if failed and win in self.at_risk:
@@ -95,7 +100,7 @@ class _Judge:
             self._find(f"WON was told at ack = {ack} and the win {where}: {_name(win)}", answer.claim)
 
     def _no_coupon_for_two(self) -> None:
-        retold = frozenset[Win]().union(*(loss.taken for loss in self.seen.losses if loss.numbers))
+        retold = self.taken_from_both
         owners: dict[int, list[Win]] = defaultdict(list)
         for win in self.first_told:
             owners[win.coupon].append(win)
@@ -129,7 +134,11 @@ class _Judge:
     def _may_change(self, before: Answer, answer: Answer) -> bool:
         """The win was taken or has failed with an excuse, or the repeat came to the other one of two masters."""
         win = before.win
-        if win in self.taken or win in self.failed_by_lost_stock or (win in self.at_risk and win in self.seen.failed):
+        if (
+            win in self._excused(win)
+            or win in self.failed_by_lost_stock
+            or (win in self.at_risk and win in self.seen.failed)
+        ):
             return True
         return any(split.began <= answer.at and answer.sent <= split.ended for split in self.seen.splits)
 

@@ -56,7 +56,6 @@ _SHORT: Final = (
 )  # fmt: skip
 _FRESH_AT_ONCE: Final = 20
 _FINDINGS_SHOWN: Final = 20
-_DRAINS_S: Final = 90.0
 # Errors in a log that a storm explains: wins of another history, each of which the judge wants excused.
 _REFUSED_ENTRY: Final = "The ID specified in XADD is equal or smaller"
 _EXPLAINED: Final = frozenset({"wins could not become coupons"})
@@ -73,6 +72,9 @@ class Plan:
     ends: bool = True
     tree: Path | None = None
     settings: tuple[tuple[str, str], ...] = ()
+    stock: int = 300
+    users: int = 5000
+    patience_s: float = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +113,10 @@ async def run(plan: Plan, state: Path, *, until_found: bool = False) -> Report:
         _REPOSITORY / ".couponry" / "template",
         tree=plan.tree,
         settings=dict(plan.settings),
+        patience_s=plan.patience_s,
     )
     async with opened(options) as stage:
-        shop = Shop(stage)
+        shop = Shop(stage, stock=plan.stock, users=plan.users)
         await shop.prepare()
         await stage.start_clients(plan.clients)
         storm_began = time.monotonic()
@@ -203,8 +206,8 @@ async def _drained(stage: Stage, when: str) -> None:
     async def condition() -> bool:
         return await asyncio.to_thread(stage.drained)
 
-    if not await stage.until(condition, _DRAINS_S):
-        stage.trouble(f"{when}: not every win reached MySQL within {_DRAINS_S:.0f} s")
+    if not await stage.until(condition, stage.options.patience_s):
+        stage.trouble(f"{when}: not every win reached MySQL within {stage.options.patience_s:.0f} s")
 
 
 async def _ask_again(stage: Stage, told: Sequence[Answer]) -> list[Answer]:

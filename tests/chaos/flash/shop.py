@@ -20,16 +20,15 @@ __all__ = ["KINDS", "Shop"]
 # ack and limit of the activities that run at once.
 KINDS = (("REDIS", 1), ("REDIS", 2), ("MYSQL", 1), ("MYSQL", 2))
 _ACKS = {"REDIS": flash_sale_pb2.ACK_REDIS, "MYSQL": flash_sale_pb2.ACK_MYSQL}
-_STOCK = 300
-_USERS = 5000
-_ASK_FOR_S = 90.0
 
 
 class Shop:
     """Calls of the admin's side. A call without an answer is made again with the same ids."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Stage, *, stock: int, users: int) -> None:
         self._stage = stage
+        self._stock = stock
+        self._users = users
         self._template = 0
         self.closing = False
         self._made = 0
@@ -70,7 +69,7 @@ class Shop:
             spec=flash_sale_pb2.ActivitySpec(
                 name=f"sale {self._made}",
                 template_id=self._template,
-                stock=_STOCK,
+                stock=self._stock,
                 per_user_limit=limit,
                 start_at=to_timestamp(now - timedelta(minutes=1)),
                 end_at=to_timestamp(now + timedelta(hours=6)),
@@ -79,8 +78,8 @@ class Shop:
         )
         created = await self._asked(lambda stub: stub.CreateActivity(request, timeout=5))
         activity = int(created.activity.activity_id)
-        self._stage.evidence.activities[activity] = Activity(activity, ack, limit, _STOCK)
-        self._stage.running[activity] = _USERS
+        self._stage.evidence.activities[activity] = Activity(activity, ack, limit, self._stock)
+        self._stage.running[activity] = self._users
         return activity
 
     async def adjust_all_the_time(self) -> None:
@@ -112,14 +111,14 @@ class Shop:
         """Ends an activity and waits until it is settled."""
         self._stage.running.pop(activity, None)
         request = flash_sale_pb2.EndActivityRequest(activity_id=activity, request_id=f"end-{activity}")
-        deadline = time.monotonic() + _ASK_FOR_S
+        deadline = time.monotonic() + self._stage.options.patience_s
         while time.monotonic() < deadline:
             answer = await self._asked(lambda stub: stub.EndActivity(request, timeout=5))
             if answer.activity.state == flash_sale_pb2.ACTIVITY_STATE_SETTLED:
                 self._stage.evidence.ends_told.append(EndTold(time.monotonic(), activity, answer.sold))
                 return
             await asyncio.sleep(0.1)
-        self._stage.trouble(f"activity {activity} was not settled within {_ASK_FOR_S:.0f} s")
+        self._stage.trouble(f"activity {activity} was not settled within {self._stage.options.patience_s:.0f} s")
 
     async def replace_now_and_then(self) -> None:
         """Early ends, one after the other."""
@@ -141,7 +140,7 @@ class Shop:
 
     async def _asked(self, call: Callable[[Any], Any]) -> Any:
         """Asks until there is an answer. Raises AioRpcError for a refusal, and after a long time."""
-        deadline = time.monotonic() + _ASK_FOR_S
+        deadline = time.monotonic() + self._stage.options.patience_s
         while True:
             target = self._stage.rng.choice(self._stage.targets)
             try:

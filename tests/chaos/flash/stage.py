@@ -32,7 +32,6 @@ T = TypeVar("T")
 
 SERVERS = ("server-1", "server-2")
 PERSISTER = "persister"
-_RECOVERS_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +44,7 @@ class Options:
     tree: Path | None = None
     fsync: str = "always"
     settings: Mapping[str, str] | None = None
+    patience_s: float = 90.0
     workers: int = 12
     pace_ms: int = 12
 
@@ -202,18 +202,19 @@ class Stage:
         for service in self.services.values():
             service.thaw()
 
-    async def recovered(self, *, within_s: float = _RECOVERS_S) -> None:
+    async def recovered(self) -> None:
         """Waits until each server answers for each activity and Redis is of the row's epoch; else that is a trouble."""
+        within_s = min(30.0, self.options.patience_s)
         if not await self.until(self._is_well, within_s):
             self.trouble(f"the service did not recover within {within_s:.0f} s")
 
-    async def until(self, condition: Callable[[], Any], within_s: float) -> bool:
+    async def until(self, condition: Callable[[], Any], within_s: float, *, every_s: float = 0.05) -> bool:
         """Looks again and again; false when the time is over."""
         deadline = time.monotonic() + within_s
         while not await condition():
             if time.monotonic() > deadline:
                 return False
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(every_s)
         return True
 
     async def _is_well(self) -> bool:
