@@ -59,6 +59,9 @@ pub struct Options {
     /// The grpc-status that is right
     #[arg(long, default_value_t = 0)]
     pub expect_status: u16,
+    /// Count the answers, those of the warm-up included, by their field 1, a small integer
+    #[arg(long)]
+    pub count_kinds: bool,
     /// Bytes that an answer may have on the way
     #[arg(long, default_value_t = 1 << 20)]
     pub window: u32,
@@ -123,6 +126,7 @@ impl Options {
             status: self.expect_status,
             messages: self.expect_messages,
             length: self.expect_length,
+            kinds: self.count_kinds,
             bytes: self.expect_hex.as_deref().map(|digits| unhex("--expect-hex", digits)).transpose()?,
         };
         Ok(Plan {

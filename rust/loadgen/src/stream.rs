@@ -2,6 +2,9 @@
 use crate::headers::Statuses;
 
 const PREFIX: usize = 5;
+/// A tag and a value below 128.
+const HEAD: usize = 2;
+const FIELD_1: u8 = 0x08;
 
 /// What a right answer is.
 #[derive(Debug, Default, Clone)]
@@ -10,6 +13,8 @@ pub struct Expected {
     pub messages: Option<u64>,
     pub length: Option<usize>,
     pub bytes: Option<Vec<u8>>,
+    /// Note the kind of each answer.
+    pub kinds: bool,
 }
 
 /// A call that was sent.
@@ -22,7 +27,10 @@ pub struct Stream {
     pub bytes: u64,
     /// Received since the last WINDOW_UPDATE of this stream.
     pub unreported: usize,
+    /// Field 1 of the last message, where it comes first and is a small integer: the status of many responses.
+    pub kind: Option<u8>,
     wrong: bool,
+    head: [u8; HEAD],
     prefix: [u8; PREFIX],
     prefix_length: usize,
     /// The length of the message being read and how much of it was seen.
@@ -38,7 +46,9 @@ impl Stream {
             messages: 0,
             bytes: 0,
             unreported: 0,
+            kind: None,
             wrong: false,
+            head: [0; HEAD],
             prefix: [0; PREFIX],
             prefix_length: 0,
             length: 0,
@@ -71,6 +81,10 @@ impl Stream {
             if let Some(bytes) = &expected.bytes {
                 self.wrong |= bytes.get(self.seen..self.seen + taken) != Some(&data[..taken]);
             }
+            if expected.kinds && self.seen < HEAD {
+                let head = taken.min(HEAD - self.seen);
+                self.head[self.seen..self.seen + head].copy_from_slice(&data[..head]);
+            }
             self.seen += taken;
             self.bytes += taken as u64;
             data = &data[taken..];
@@ -78,6 +92,10 @@ impl Stream {
                 return;
             }
             self.messages += 1;
+            if expected.kinds {
+                let whole = self.length >= HEAD && self.head[0] == FIELD_1 && self.head[1] < 0x80;
+                self.kind = whole.then_some(self.head[1]);
+            }
             self.prefix_length = 0;
             if data.is_empty() {
                 return;
@@ -140,6 +158,17 @@ mod tests {
             let mut other = message.clone();
             other[at.index(message.len())] ^= 1;
             prop_assert!(!ended(&framed(&[other]), piece, &expected).right(&expected));
+        }
+    }
+
+    #[test]
+    fn the_kind_of_an_answer_is_its_first_field_however_it_is_cut() {
+        let expected = Expected { kinds: true, ..Expected::default() };
+        for piece in [1, 6, 7, 99] {
+            assert_eq!(ended(&framed(&[vec![8, 1], vec![8, 3, 0x20, 7]]), piece, &expected).kind, Some(3));
+            for other in [vec![], vec![8], vec![8, 0x80, 1], vec![0x10, 3]] {
+                assert_eq!(ended(&framed(&[other]), piece, &expected).kind, None);
+            }
         }
     }
 

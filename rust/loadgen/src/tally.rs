@@ -39,6 +39,9 @@ pub struct Tally {
     grpc: [u64; GRPC_STATUSES.len()],
     others: BTreeMap<String, u64>,
     goaways: BTreeMap<String, u64>,
+    /// Answers by their kind, those before `from` included: who keeps books counts every call.
+    kinds: BTreeMap<String, u64>,
+    counts_kinds: bool,
     /// Nanoseconds; None when a histogram could not be made, which its fixed bounds exclude.
     latency: Option<Histogram<u64>>,
 }
@@ -55,6 +58,8 @@ impl Tally {
             grpc: [0; GRPC_STATUSES.len()],
             others: BTreeMap::new(),
             goaways: BTreeMap::new(),
+            kinds: BTreeMap::new(),
+            counts_kinds: false,
             latency: Histogram::new_with_bounds(1_000, 600_000_000_000, 3).ok(),
         }
     }
@@ -70,6 +75,9 @@ impl Tally {
     }
 
     pub fn ended(&mut self, stream: &Stream, now: u64, reset: Option<u32>, expected: &Expected) {
+        if expected.kinds {
+            self.count_kind(stream, reset);
+        }
         if stream.intended < self.from {
             return;
         }
@@ -95,12 +103,29 @@ impl Tally {
     /// Calls whose connection was lost, or that had no answer when the run ended.
     pub fn unanswered(&mut self, streams: impl Iterator<Item = Stream>, why: &str) {
         let from = self.from;
-        for stream in streams.filter(|stream| stream.intended >= from) {
+        let streams: Vec<_> = streams.collect();
+        if self.counts_kinds && !streams.is_empty() {
+            *self.kinds.entry(why.to_owned()).or_default() += streams.len() as u64;
+        }
+        for stream in streams.into_iter().filter(|stream| stream.intended >= from) {
             self.calls += 1;
             self.messages += stream.messages;
             self.bytes += stream.bytes;
             self.count(why.to_owned());
         }
+    }
+
+    fn count_kind(&mut self, stream: &Stream, reset: Option<u32>) {
+        self.counts_kinds = true;
+        let kind = match (reset, stream.statuses.grpc, stream.kind) {
+            (None, Some(0), Some(kind)) => kind.to_string(),
+            (None, Some(0), None) => "none".to_owned(),
+            (None, Some(status), _) => {
+                GRPC_STATUSES.get(usize::from(status)).map_or_else(|| status.to_string(), |name| (*name).to_owned())
+            }
+            _ => "broken".to_owned(),
+        };
+        *self.kinds.entry(kind).or_default() += 1;
     }
 
     pub fn goaway(&mut self, code: u32, text: &[u8]) {
@@ -128,6 +153,7 @@ impl Tally {
             bytes_per_second: rate(self.bytes),
             statuses,
             goaways: self.goaways,
+            kinds: self.kinds,
             latency_us: self.latency.as_ref().map(Latency::of),
             client_cpu_us: each(cpu.client),
             server_cpu_us: cpu.server.map(each),
@@ -156,6 +182,9 @@ pub struct Report {
     pub statuses: BTreeMap<String, u64>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub goaways: BTreeMap<String, u64>,
+    /// All answers by field 1 of their message, or by what came instead.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kinds: BTreeMap<String, u64>,
     pub latency_us: Option<Latency>,
     /// Processor time a call of this process, and of those that --server-pid names.
     pub client_cpu_us: f64,
