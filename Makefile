@@ -73,7 +73,7 @@ clean: ## end private stores and remove everything that is built or kept for dev
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .benchmarks
 	find python tests proto bench -name __pycache__ -prune -exec rm -rf {} +
 
-include bench/targets.mk tests/chaos/targets.mk tests/conformance/targets.mk rust/judge/targets.mk rust/fuzz-discount/targets.mk
+include bench/targets.mk bench/flash/targets.mk tests/chaos/targets.mk tests/conformance/targets.mk rust/judge/targets.mk rust/fuzz-discount/targets.mk
 
 build: stores $(STAMPS)/extension $(STAMPS)/package
 

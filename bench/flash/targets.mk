@@ -1,5 +1,5 @@
 # The flash sale's speed. QUICK=1: one run of 2 s a row.
-.PHONY: bench-flash bench-flash-open
+.PHONY: bench-flash
 BENCH_FLASH := PYTHONPATH=python:. .venv/bin/python -m
 
 bench-flash: build ## Measure claims, the persister and ReceiveCoupon; the books are checked after each run (QUICK=1)
