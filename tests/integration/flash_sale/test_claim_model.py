@@ -1,7 +1,8 @@
 """The scripts against the model of tests/unit/flash_sale/claim_model.py: the same answers, the same m, u and o.
 
 The clock of Redis cannot be moved, so windows are: to the millisecond around the moment, and the model is given the
-moment that the script names.
+moment that the script names. So the same steps may have other verdicts when they are done again: what is drawn never
+depends on what was won.
 """
 
 import secrets
@@ -12,11 +13,11 @@ import pytest
 import redis
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
+from hypothesis.errors import Flaky
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     initialize,
     invariant,
-    precondition,
     rule,
     run_state_machine_as_test,
 )
@@ -37,6 +38,8 @@ LASTS = st.sampled_from([1, 2, 3, 3_600_000, 7_200_000])
 claims = st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(REQUESTS)), min_size=1, max_size=12)
 kinds = st.sampled_from([b"W", b"W", b"W", b"T"])
 newer = st.integers(-1, 1)
+# One of the wins, by its place among them, around and around.
+which = st.integers(0, 99)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +81,8 @@ def test_the_model_notices_a_script_that_does_something_else(client: Any, name: 
     texts = dict(lua_scripts())
     assert right in texts[name]
     texts[name] = texts[name].replace(right, wrong)
-    with pytest.raises((AssertionError, redis.ResponseError)):
+    # Flaky: it failed, and not again when the clock had moved on.
+    with pytest.raises((AssertionError, redis.ResponseError, Flaky)):
         compare(client, texts, 1000, (Phase.generate,))
 
 
@@ -131,12 +135,12 @@ class Both(RuleBasedStateMachine):
         verdicts = self.model.claim(kind, reply[2], batch)
         assert reply == [1, self.model.left, reply[2], self.model.start, *(verdicts or ())]
 
-    @rule(data=st.data(), kind=kinds)
-    def repeat(self, data: st.DataObject, kind: bytes) -> None:
+    @rule(picks=st.lists(which, min_size=1, max_size=8), kind=kinds)
+    def repeat(self, picks: list[int], kind: bytes) -> None:
         """Nothing but claims that have won before, several times."""
-        if self.model.wins:
-            won = [(win.user, win.request) for win in self.model.wins]
-            self.claim(kind, data.draw(st.lists(st.sampled_from(won), min_size=1, max_size=8)))
+        won = [(win.user, win.request) for win in self.model.wins]
+        if won:
+            self.claim(kind, [won[pick % len(won)] for pick in picks])
 
     @rule(begins=BEGINS, lasts=LASTS, limit=st.integers(1, 3), paused=st.booleans(), newer=newer)
     def configure(self, begins: int, lasts: int, limit: int, paused: bool, newer: int) -> None:
@@ -194,21 +198,23 @@ class Both(RuleBasedStateMachine):
     def adjust_out_of_turn(self, step: int, before: str) -> None:
         self._adjust(self.model.epoch, self.model.last.place + step, before, "stranger", 1)
 
-    @precondition(lambda self: self.model.wins)
-    @rule(data=st.data())
-    def fail(self, data: st.DataObject) -> None:
-        index = data.draw(st.integers(0, len(self.model.wins) - 1))
+    @rule(pick=which)
+    def fail(self, pick: int) -> None:
+        if not self.model.wins:
+            return
+        index = pick % len(self.model.wins)
         win = self.model.wins[index]
         assert self.scripts.run("fail", self.model.epoch - 1, win.user, win.request, win.number) == 0
         assert self.scripts.run("fail", self.model.epoch, win.user, win.request, win.number + 10**6) == 0
         assert self.scripts.run("fail", self.model.epoch, win.user, win.request, win.number) == 1
         self.model.mark(index, b"F")
 
-    @precondition(lambda self: self.model.wins)
-    @rule(data=st.data())
-    def hold_a_cancelled_win(self, data: st.DataObject) -> None:
+    @rule(pick=which)
+    def hold_a_cancelled_win(self, pick: int) -> None:
         """A win that a rebuild brought as cancelled."""
-        index = data.draw(st.integers(0, len(self.model.wins) - 1))
+        if not self.model.wins:
+            return
+        index = pick % len(self.model.wins)
         self.model.mark(index, b"C")
         user = self.model.wins[index].user
         own = [record(win) for win in self.model.wins if win.user == user]
