@@ -5,17 +5,17 @@ CONFORMANCE_PYTHON ?= .venv/bin/python
 CONFORMANCE := PYTHONPATH=python:.$(if $(PYTHONPATH),:$(PYTHONPATH)) $(CONFORMANCE_PYTHON) -m
 
 .PHONY: conformance abuse leak bench-frontend fuzz-wire
-conformance: ## Run gRPC's interop clients, h2spec, grpcurl, ghz and h2load; then compare random calls at both front ends
+conformance: build ## Run gRPC's interop clients, h2spec, grpcurl, ghz and h2load; then compare random calls at both front ends
 	$(CONFORMANCE) tests.conformance.run --frontend $(FRONTEND) $(RUNS)
 	DIFFERENTIAL_EXAMPLES=$${DIFFERENTIAL_EXAMPLES:-500} $(CONFORMANCE) pytest -q tests/conformance/test_differential.py
 
-abuse: ## Attack the front end with floods, resets and peers that stop
+abuse: build ## Attack the front end with floods, resets and peers that stop
 	$(CONFORMANCE) tests.conformance.abuse --frontend $(FRONTEND)
 
-leak: ## Ten million calls and 100,000 connections cut at random points, then nothing is left (LEAK_CALLS, LEAK_CONNECTIONS)
+leak: build ## Ten million calls and 100,000 connections cut at random points, then nothing is left (LEAK_CALLS, LEAK_CONNECTIONS)
 	$(CONFORMANCE) tests.conformance.leak
 
-bench-frontend: ## Measure both front ends and print the speed table
+bench-frontend: build ## Measure both front ends and print the speed table
 	$(CONFORMANCE) bench.frontend.run --rounds $${ROUNDS:-3}
 
 FUZZ_SECONDS ?= 60
