@@ -18,6 +18,7 @@ leak: build ## Ten million calls and 100,000 connections cut at random points, t
 bench-frontend: build ## Measure both front ends and print the speed table
 	$(CONFORMANCE) bench.frontend.run --rounds $${ROUNDS:-3}
 
-FUZZ_SECONDS ?= 60
-fuzz-wire: ## Fuzz the bytes that reach the wire crate, each target for FUZZ_SECONDS (needs cargo-fuzz and a nightly Rust)
-	@sh rust/fuzz/run.sh $(FUZZ_SECONDS)
+fuzz-wire: ## Fuzz the bytes that reach the wire crate, each target for FUZZ_SECONDS (60)
+	for target in connection framing; do \
+	  .ci/cargo-fuzz rust/fuzz $$target $${FUZZ_SECONDS:-60} -max_len=8192 -rss_limit_mb=1024 -timeout=10; \
+	done
