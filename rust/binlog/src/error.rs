@@ -27,8 +27,6 @@ pub enum Broken {
 /// Why nothing of what is cached can be told right or wrong any more: L1 is emptied, L2 begins a new epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Cause {
-    /// There was no coordinate to start at.
-    Start,
     /// The server no longer has the place in its log.
     Purged,
     /// Another server answers, and does not know the place.
@@ -54,8 +52,7 @@ pub enum Cause {
 }
 
 impl Cause {
-    pub const ALL: [Self; 12] = [
-        Self::Start,
+    pub const ALL: [Self; 11] = [
         Self::Purged,
         Self::OtherServer,
         Self::OtherLog,
@@ -72,7 +69,6 @@ impl Cause {
     /// The name in metrics and logs.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Start => "start",
             Self::Purged => "purged",
             Self::OtherServer => "other_server",
             Self::OtherLog => "other_log",
