@@ -17,6 +17,8 @@ from couponry.discount.rows import (
 
 __all__ = [
     "L1",
+    "Binlog",
+    "BinlogSource",
     "Call",
     "ClaimBatch",
     "ClaimBatcher",
@@ -27,6 +29,7 @@ __all__ = [
     "HealthTable",
     "Outcome",
     "Protocol",
+    "TellStream",
     "best_cart",
     "best_carts",
     "check_terms",
@@ -38,6 +41,80 @@ __all__ = [
 
 def lua_scripts() -> list[tuple[str, str]]:
     """Every Redis script of lua/ as (name without ending, text)."""
+
+# The binlog (rust/core/src/binlog.rs). A place is its identity and its digits, as Redis holds it.
+
+_Place = tuple[bytes, bytes]
+
+@final
+class BinlogSource:
+    """A server whose binlog may be read, and the account to do it; `schema` is the database of the cached tables."""
+
+    def __new__(
+        cls, *, host: str, port: int, unix_socket: str | None, user: str, password: str, schema: str
+    ) -> BinlogSource: ...
+    def problem(self) -> tuple[Literal["no_log", "not_allowed", "unreachable"], str] | None:
+        """What keeps it from being read, and the same in words; None where nothing does. Blocks while it asks."""
+
+@final
+class Binlog:
+    """A reader that raises L1's floors, on threads of its own, and measures how fresh L1 is.
+
+    It begins at `start`, or where the log is now. ValueError for a start that is no place.
+    """
+
+    def __new__(cls, source: BinlogSource, l1: L1, start: _Place | None = None) -> Binlog: ...
+    def passed(self) -> _Place | None:
+        """Every event before it is in the floors. None: it has no place, yet or any longer."""
+
+    def first(self) -> _Place | None:
+        """Where it began, since it started or since it lost its place."""
+
+    def figures(self) -> list[tuple[str, int]]:
+        """Since the start: events, transactions, rows, bytes, reconnects, probes, failed_probes."""
+
+    def losses(self) -> list[tuple[str, int]]:
+        """How often it lost its place, by cause (rust/binlog/src/error.rs)."""
+
+    def trouble(self) -> str | None:
+        """What keeps it from going on, in words; None while it goes on."""
+
+    def stop(self) -> None:
+        """Ends its threads. Blocks until they have ended."""
+
+@final
+class TellStream:
+    """A reader for whoever tells L2: at most `most` changes wait to be taken, beyond that the stream waits too."""
+
+    def __new__(cls, source: BinlogSource, l1: L1, start: _Place | None = None, *, most: int = 2048) -> TellStream: ...
+    def fileno(self) -> int:
+        """Readable when there is something to take."""
+
+    def take(
+        self,
+    ) -> tuple[
+        _Place | None,
+        int | None,
+        bool,
+        bool | None,
+        list[tuple[str, str, Literal["present", "inserted", "left", "touched", "gone", "quarantine"], int, int]],
+    ]:
+        """All that waits: up to which place, L1's monotonic ms as of which that is the newest (None: as before), whether
+        the place was lost since, whether one was found since and is the one that was asked for (None: neither), and the
+        changes: kind, key, fate, row, version.
+        """
+
+    def probe(self) -> None:
+        """Has the server asked for its place now."""
+
+    def figures(self) -> list[tuple[str, int]]:
+        """As Binlog's."""
+
+    def trouble(self) -> str | None:
+        """As Binlog's."""
+
+    def stop(self) -> None:
+        """As Binlog's."""
 
 # L1 (rust/core/src/cache.rs)
 

@@ -42,9 +42,14 @@ pub struct Known {
 
 /// Where the columns of tables are asked for: a log names them only where it is told to.
 pub trait Schema {
-    /// None where the table is not there, or the server does not answer.
-    fn table(&mut self, name: &str) -> Option<Known>;
+    /// None where the table is not there; an error where the server does not answer.
+    fn table(&mut self, name: &str) -> Result<Option<Known>, Unanswered>;
 }
+
+/// A question that the server did not answer: the event may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the server does not say what a table's columns are")]
+pub struct Unanswered;
 
 /// Why an event could not be taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +58,8 @@ pub enum Refused {
     Broken(#[from] Broken),
     #[error("the file is not the one that was read before")]
     OtherLog,
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 /// What was seen since the start.
@@ -93,6 +100,8 @@ pub struct Decoder {
     format: Option<Format>,
     at: Coordinate,
     base: String,
+    /// The time of the newest file so far: a file that is older is none of the same log.
+    newest: u32,
     /// The end of the last event, inside of a transaction too.
     end: u64,
     group: Group,
@@ -120,6 +129,7 @@ impl Decoder {
             format: None,
             at,
             base: String::new(),
+            newest: at.first,
             end: at.position,
             group: Group::None,
             row: 0,
@@ -202,10 +212,11 @@ impl Decoder {
 
     fn begin_file(&mut self, header: &Header, event: &[u8], sink: &mut impl Sink) -> Result<(), Refused> {
         self.format = Some(Format::read(event)?);
-        if self.at.first != 0 && self.at.first != header.time {
+        if self.at.first != 0 && self.at.first != header.time || header.time < self.newest {
             return Err(Refused::OtherLog);
         }
         self.at.first = header.time;
+        self.newest = header.time;
         self.maps.clear();
         self.group = Group::None;
         if !header.is_artificial() {
@@ -278,7 +289,7 @@ impl Decoder {
         body: &[u8],
         schema: &mut dyn Schema,
         sink: &mut impl Sink,
-    ) -> Result<(), Broken> {
+    ) -> Result<(), Refused> {
         match header.kind {
             kind::TABLE_MAP => self.map(body, schema, sink)?,
             kind::WRITE_ROWS_V1 => self.rows(body, Operation::Insert, false, false, sink)?,
@@ -357,7 +368,7 @@ impl Decoder {
         Ok((id, rest))
     }
 
-    fn map(&mut self, body: &[u8], schema: &mut dyn Schema, sink: &mut impl Sink) -> Result<(), Broken> {
+    fn map(&mut self, body: &[u8], schema: &mut dyn Schema, sink: &mut impl Sink) -> Result<(), Refused> {
         let (id, rest) = self.table_id(body)?;
         if let Some((seen, mapped)) = self.maps.get(&id)
             && seen == rest.0
@@ -383,14 +394,14 @@ impl Decoder {
         map: &Map<'_>,
         schema: &mut dyn Schema,
         sink: &mut impl Sink,
-    ) -> Result<Mapped, Broken> {
+    ) -> Result<Mapped, Refused> {
         let (Some(watch), Some(known)) = (self.watched.get(watched), self.known.get_mut(watched)) else {
             return Ok(Mapped::Other);
         };
         for _ in 0..2 {
             let fresh = known.is_none();
             if fresh {
-                *known = schema.table(watch.table);
+                *known = schema.table(watch.table)?;
             }
             let Some(now) = known.as_ref() else { break };
             let columns = map.columns()?;

@@ -28,7 +28,7 @@ mod wire;
 
 pub use connection::{Address, Failure};
 pub use coordinate::{Coordinate, NoPlace, Place};
-pub use decode::{Counts, Decoder, Known, Refused, Schema, Sink};
+pub use decode::{Counts, Decoder, Known, Refused, Schema, Sink, Unanswered};
 pub use error::{Broken, Cause};
 pub use file::File;
 pub use gtid::{Executed, Gtids};

@@ -69,7 +69,7 @@ pub struct Options {
 /// A reader at work. Dropping it ends it.
 pub struct Reader {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Reader {
@@ -81,18 +81,19 @@ impl Reader {
             stopping: AtomicBool::new(false),
             socket: Mutex::new(None),
             bell: (Mutex::new(()), Condvar::new()),
+            nudged: (Mutex::new(true), Condvar::new()),
             progress: Mutex::default(),
             reset: AtomicBool::new(false),
             figures: Counters::default(),
             trouble: Mutex::new(None),
         });
-        let mut reader = Self { shared: Arc::clone(&shared), threads: Vec::new() };
         let stream = Arc::clone(&shared);
-        reader.threads.push(thread::Builder::new().name("binlog".into()).spawn(move || stream.run(from))?);
+        let mut threads = vec![thread::Builder::new().name("binlog".into()).spawn(move || stream.run(from))?];
         if shared.options.probe {
-            reader.threads.push(thread::Builder::new().name("binlog-probe".into()).spawn(move || shared.probe())?);
+            let probe = Arc::clone(&shared);
+            threads.push(thread::Builder::new().name("binlog-probe".into()).spawn(move || probe.probe())?);
         }
-        Ok(reader)
+        Ok(Self { shared, threads: Mutex::new(threads) })
     }
 
     /// The last place that was passed; None before the first.
@@ -109,15 +110,22 @@ impl Reader {
         self.shared.trouble.lock().clone()
     }
 
+    /// Has the server asked where its log is now, rather than at the next half second.
+    pub fn probe(&self) {
+        self.shared.nudge();
+    }
+
     /// Ends both threads. A listener that waits in a call must be let go before.
-    pub fn stop(&mut self) {
+    pub fn stop(&self) {
         self.shared.stopping.store(true, Ordering::Release);
         {
             let _held = self.shared.bell.0.lock();
             self.shared.bell.1.notify_all();
         }
+        self.shared.nudge();
         self.shared.cut();
-        for thread in self.threads.drain(..) {
+        let threads = std::mem::take(&mut *self.threads.lock());
+        for thread in threads {
             // A thread that panicked has said so.
             let _ = thread.join();
         }
@@ -137,6 +145,8 @@ struct Shared {
     /// The stream's, so that whoever stops can end a read.
     socket: Mutex<Option<Socket>>,
     bell: (Mutex<()>, Condvar),
+    /// Whether the server is to be asked at once.
+    nudged: (Mutex<bool>, Condvar),
     progress: Mutex<Progress>,
     /// The server's log began anew under the stream.
     reset: AtomicBool,
@@ -198,9 +208,27 @@ impl Shared {
         self.listener.lost(cause);
     }
 
+    fn nudge(&self) {
+        *self.nudged.0.lock() = true;
+        self.nudged.1.notify_all();
+    }
+
+    /// Sleeps until it is time to ask.
+    fn rest(&self) {
+        let mut nudged = self.nudged.0.lock();
+        if !*nudged {
+            self.nudged.1.wait_for(&mut nudged, PROBE);
+        }
+        *nudged = false;
+    }
+
     fn probe(&self) {
         let mut server: Option<Server> = None;
-        while self.pause(PROBE) {
+        loop {
+            self.rest();
+            if self.is_stopping() {
+                return;
+            }
             let at = (self.options.now)();
             match self.ask(&mut server, at) {
                 Ok(()) => self.figures.probes.fetch_add(1, Ordering::Relaxed),

@@ -1,6 +1,7 @@
 //! The extension module `couponry._core`: conversions and wiring only. What it converts to lives in the pure crates.
 //!
 //! Layout:
+//! - `binlog`: readers of the binlog, into L1 and for tellers of L2
 //! - `cache`: L1
 //! - `clock`: the clocks that L1 lives by
 //! - `claims`: claims of flash sales, in batches to Redis and back
@@ -10,6 +11,7 @@
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
+mod binlog;
 mod cache;
 mod claims;
 mod clock;
@@ -20,6 +22,7 @@ mod scripts;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    binlog::register(module)?;
     cache::register(module)?;
     claims::register(module)?;
     codes::register(module)?;

@@ -9,7 +9,7 @@ use super::{SILENCE, Shared};
 use crate::{
     connection::Failure,
     coordinate::{Coordinate, Place},
-    decode::{Decoder, Known, Refused, Schema, Sink},
+    decode::{Decoder, Known, Refused, Schema, Sink, Unanswered},
     error::{Broken, Cause},
     event::kind,
     gtid::Gtids,
@@ -172,9 +172,10 @@ fn stream(shared: &Shared, server: &mut Server, decoder: &mut Decoder, relay: &m
             Ok(()) => {}
             Err(Refused::OtherLog) => return End::Lost(Cause::OtherLog),
             Err(Refused::Broken(broken)) => return End::Broken(broken.into()),
-        }
-        if let Some(failure) = schema.failure.take() {
-            return failure.into();
+            Err(Refused::Unanswered(_)) => {
+                let failure = schema.failure.take();
+                return failure.unwrap_or(Failure::Io(io::ErrorKind::NotConnected.into())).into();
+            }
         }
         let now = decoder.counts();
         shared.figures.events.fetch_add(now.events - counted.events, Ordering::Relaxed);
@@ -244,6 +245,8 @@ impl Relay<'_> {
             Begin::Started { resumed } => self.shared.listener.started(&place, resumed),
             Begin::Moved => self.shared.listener.moved(&place),
         }
+        // How fresh this is should be known at once.
+        self.shared.nudge();
     }
 }
 
@@ -291,13 +294,10 @@ struct Tables<'a> {
 }
 
 impl Schema for Tables<'_> {
-    fn table(&mut self, name: &str) -> Option<Known> {
-        match table(&self.shared.options.address, &self.shared.options.schema, name) {
-            Ok(known) => known,
-            Err(failure) => {
-                self.failure = Some(failure);
-                None
-            }
-        }
+    fn table(&mut self, name: &str) -> Result<Option<Known>, Unanswered> {
+        table(&self.shared.options.address, &self.shared.options.schema, name).map_err(|failure| {
+            self.failure = Some(failure);
+            Unanswered
+        })
     }
 }

@@ -1,5 +1,5 @@
 //! Files that a real MariaDB wrote (`tests/data/record.py`), and what they must be read as.
-use couponry_binlog::{Broken, Cause, Coordinate, Decoder, Fate, File, Refused};
+use couponry_binlog::{Broken, Cause, Coordinate, Decoder, Fate, File, Refused, Unanswered};
 use proptest::prelude::*;
 
 use crate::support::{Notes, Tables, Told, WATCHED, change, read, start, without_rows};
@@ -196,6 +196,21 @@ fn rows_of_a_table_whose_columns_are_others_cannot_be_placed() {
     let told = notes.news();
     assert!(told.contains(&Told::Unplaceable(Cause::Layout)));
     assert!(!told.iter().any(|told| matches!(told, Told::Change("user", ..))), "nothing is guessed");
+}
+
+#[test]
+fn a_server_that_does_not_say_what_its_tables_are_is_asked_again_and_nothing_is_lost() {
+    let (mut tables, mut notes) = (Tables { silent: true, ..Tables::default() }, Notes::default());
+    let mut decoder = Decoder::new("shop", &WATCHED, start());
+    for event in File::new(recorded!("full")).unwrap() {
+        let event = event.unwrap();
+        if decoder.feed(event, &mut tables, &mut notes) == Err(Refused::Unanswered(Unanswered)) {
+            tables.silent = false;
+            decoder.feed(event, &mut tables, &mut notes).unwrap();
+        }
+    }
+    assert_eq!(without_rows(notes.news()), full());
+    assert_eq!(tables.asked[..2], ["templates", "templates"]);
 }
 
 #[test]

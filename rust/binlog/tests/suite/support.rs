@@ -1,6 +1,7 @@
 //! The tables of Couponry as the tests watch them, and a sink that writes down what it is told.
 use couponry_binlog::{
-    Alias, Cause, Change, Coordinate, Decoder, Fate, File, Key, Known, Member, Refused, Schema, Sink, Watched,
+    Alias, Cause, Change, Coordinate, Decoder, Fate, File, Key, Known, Member, Refused, Schema, Sink, Unanswered,
+    Watched,
 };
 
 pub const WATCHED: [Watched; 3] = [
@@ -45,17 +46,19 @@ const USER_COUPONS: &str = "user_id id template_id source status valid_from vali
 pub struct Tables {
     pub raised: bool,
     pub note: bool,
+    /// It does not answer.
+    pub silent: bool,
     pub asked: Vec<String>,
 }
 
 impl Default for Tables {
     fn default() -> Self {
-        Self { raised: true, note: false, asked: Vec::new() }
+        Self { raised: true, note: false, silent: false, asked: Vec::new() }
     }
 }
 
 impl Schema for Tables {
-    fn table(&mut self, name: &str) -> Option<Known> {
+    fn table(&mut self, name: &str) -> Result<Option<Known>, Unanswered> {
         self.asked.push(name.to_owned());
         let columns = match name {
             "templates" => TEMPLATES.to_owned(),
@@ -63,7 +66,10 @@ impl Schema for Tables {
             _ if self.note => USER_COUPONS.replace("source", "source note"),
             _ => USER_COUPONS.to_owned(),
         };
-        Some(Known { columns: columns.split_whitespace().map(str::to_owned).collect(), raised: self.raised })
+        if self.silent {
+            return Err(Unanswered);
+        }
+        Ok(Some(Known { columns: columns.split_whitespace().map(str::to_owned).collect(), raised: self.raised }))
     }
 }
 

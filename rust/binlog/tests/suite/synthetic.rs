@@ -296,6 +296,19 @@ fn positions_go_on_beyond_what_an_event_can_say() {
 }
 
 #[test]
+fn a_file_that_is_older_than_the_one_before_it_is_of_another_log() {
+    let mut log = Log::new();
+    log.push(4, &[&4u64.to_le_bytes()[..], b"binlog.000002"].concat());
+    let mut second = log.events[0].clone();
+    log.events.push(second.clone());
+    assert!(log.read().is_ok(), "in the same second");
+    second[..4].copy_from_slice(&(FIRST - 1).to_le_bytes());
+    log.events.pop();
+    log.events.push(second);
+    assert_eq!(log.read().map(|_| ()), Err(Refused::OtherLog));
+}
+
+#[test]
 fn a_rotation_made_for_the_stream_keeps_what_is_known_and_a_real_one_names_the_next_file() {
     let rotate = |name: &str, position: u64| [&position.to_le_bytes()[..], name.as_bytes()].concat();
     let mut log = Log::new();
