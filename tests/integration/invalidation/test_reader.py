@@ -300,7 +300,7 @@ def test_a_place_that_was_purged_is_lost_and_the_reader_begins_anew(own: DevStac
     def purged() -> bool:
         # A file that a stream still reads is not removed.
         rows(dsn, f"PURGE BINARY LOGS TO '{name}'")
-        return rows(dsn, "SHOW BINARY LOGS")[0][0] == name
+        return bool(rows(dsn, "SHOW BINARY LOGS")[0][0] == name)
 
     eventually(purged)
     worker = fresh(start_worker(dsn, place))
