@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, final
+from typing import Any, Literal, TypeAlias, final
 
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
 from couponry.discount.rows import (
@@ -44,7 +44,7 @@ def lua_scripts() -> list[tuple[str, str]]:
 
 # The binlog (rust/core/src/binlog.rs). A place is its identity and its digits, as Redis holds it.
 
-_Place = tuple[bytes, bytes]
+_Place: TypeAlias = tuple[bytes, bytes]
 
 @final
 class BinlogSource:
@@ -99,9 +99,9 @@ class TellStream:
         bool | None,
         list[tuple[str, str, Literal["present", "inserted", "left", "touched", "gone", "quarantine"], int, int]],
     ]:
-        """All that waits: up to which place, L1's monotonic ms as of which that is the newest (None: as before), whether
-        the place was lost since, whether one was found since and is the one that was asked for (None: neither), and the
-        changes: kind, key, fate, row, version.
+        """All that waits: up to which place, L1's monotonic ms as of which that is the newest (None: as before),
+        whether the place was lost since, whether one was found since and is the one that was asked for (None: neither),
+        and the changes: kind, key, fate, row, version.
         """
 
     def probe(self) -> None:
