@@ -57,7 +57,7 @@ wheel: build ## build dist/couponry-*.whl
 	rm -rf dist
 	$(BIN)/maturin build --release --locked --out dist
 
-bench: build ## run the benchmarks
+bench: build bench-discount ## run the benchmarks (QUICK=1: short)
 	$(BIN)/pytest bench
 
 proto: build ## generate python/couponry/v1 from proto/

@@ -1,5 +1,9 @@
-# What the caches cost and are worth.
+# What the calculator and the caches cost and are worth.
 BENCH := PYTHONPATH=python:. .venv/bin/python -m
+
+.PHONY: bench-discount
+bench-discount: build ## The calculator's speed table: Rust, library, gRPC at both front ends (QUICK=1: short)
+	$(BENCH) bench.discount.run
 
 .PHONY: bench-cache bench-cache-memory
 bench-cache: build ## Hit rates on traces, what a hit costs, memory, and how soon a commit reaches L1

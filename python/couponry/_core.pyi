@@ -35,6 +35,7 @@ __all__ = [
     "check_terms",
     "lua_scripts",
     "price_cart",
+    "price_each",
 ]
 
 # Scripts (rust/core/src/scripts.rs)
@@ -288,6 +289,11 @@ def best_carts(
 ) -> tuple[int | None, list[Outcome | tuple[Told, Told]]]:
     """The same for each call, on so many threads (0: one a core); or the place of a wrong one, and its violations."""
 
+def price_each(
+    cart: Cart, coupons: Sequence[Coupon], rules: Rules, now_ms: int | None
+) -> list[tuple[int, RejectedRow | None]] | tuple[Told, Told]:
+    """Each coupon alone, however many: what it takes, and why where it takes nothing; or violations."""
+
 def check_terms(terms: Terms) -> Told:
     """What is wrong with the terms."""
 
@@ -437,6 +443,9 @@ class Engine:
 
     def answer_claims(self, path: str, claims: ClaimBatcher) -> None:
         """Hands plain claims to a batcher. KeyError for a path that is not there."""
+
+    def answer_calculations(self, path: str, l1: L1, user_kind: str, template_kind: str, rules: Rules) -> None:
+        """Answers CalculateDiscount from L1. KeyError for a path or kind that is not there."""
 
     def answer_health(self, path: str, table: HealthTable) -> None:
         """Answers health checks. KeyError for a path that is not there."""

@@ -81,6 +81,8 @@ _log = structlog.get_logger(__name__)
 PERSISTER: Final = "persister"
 # Some thousand activities' worth of GetStock's answers, each good for a tenth of a second.
 _STOCK_BYTES: Final = 1 << 20
+# What the decoded forms of entries weigh beside them, in percent: of templates terms and a sorted scope.
+_DECODED_PERCENT: Final = {"user": 60, "template": 200}
 SERVICES: Final = tuple(
     file.services_by_name[name].full_name
     for file in (
@@ -186,6 +188,7 @@ async def opened(
             _capacities(settings.cache),
             absent_bytes=settings.cache.l1_absence_bytes,
             untold=[STOCK_KIND],
+            decoded_percent=_DECODED_PERCENT,
             wall_ms=None if clock is system_clock else lambda: to_ms(clock()),
         )
         layers = Layers(l1=l1, redis=cache_redis, clock=clock, lives=_lives(settings.cache))
@@ -318,7 +321,7 @@ def _front_end(app: App) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
     if settings.frontend == "reference":
         return reference.make_server(settings, reuse_port=reuse_port), health.aio.HealthServicer()
     server = native.make_server(settings, reuse_port=reuse_port)
-    answer_hot_methods(server, app.l1, app.layers)
+    answer_hot_methods(server, app.l1, app.layers, _rules(app.settings.stacking))
     answer_claims(server, app.claims)
     return server, server.answer_health()
 
@@ -345,6 +348,8 @@ def _lives(settings: CacheSettings) -> LayerLives:
 
 def _rules(settings: StackingSettings) -> discount.Rules:
     return discount.Rules(
+        percent_or_threshold_limit=settings.percent_or_threshold_limit,
+        unit_price_limit=settings.unit_price_limit,
         instant_limit=settings.instant_limit,
         free_shipping_limit=settings.free_shipping_limit,
         count_limit=settings.count_limit,

@@ -210,6 +210,10 @@ class StackingSettings(_Section):
     """How many coupons stand on one order, where their templates say nothing."""
 
     count_limit: int = Field(5, ge=1, le=30, description="Coupons applied to one order (group `@count`).")
+    percent_or_threshold_limit: int = Field(
+        1, ge=1, le=30, description="PERCENT_OFF and THRESHOLD_OFF coupons of the default group."
+    )
+    unit_price_limit: int = Field(1, ge=1, le=30, description="FIXED_PRICE and NTH_ITEM coupons of the default group.")
     instant_limit: int = Field(2, ge=1, le=30, description="INSTANT_OFF coupons of the default group.")
     free_shipping_limit: int = Field(1, ge=1, le=30, description="FREE_SHIPPING coupons of the default group.")
     submitted_limit: int = Field(30, ge=1, le=30, description="Coupons named in one call; more are INVALID_ARGUMENT.")

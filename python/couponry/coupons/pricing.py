@@ -5,7 +5,8 @@ has one price wherever it is shown or taken.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, cast
@@ -203,8 +204,22 @@ def price(
 
     `fields` are where it names the coupons.
     """
-    try:
+    with _refused_by_request(fields):
         return (discount.best if best else discount.price)(cart, coupons, rules, now=now)
+
+
+def price_each(
+    cart: discount.Cart, coupons: Sequence[discount.Coupon], rules: discount.Rules, now: datetime
+) -> list[discount.Standing]:
+    """What each coupon does standing alone. Raises InvalidArgument with paths of the request."""
+    with _refused_by_request(()):
+        return discount.price_each(cart, coupons, rules, now=now)
+
+
+@contextmanager
+def _refused_by_request(fields: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
     except discount.InvalidCart as error:
         raise InvalidArgument(FieldViolation(f"cart.{field}", text) for field, text in error.violations) from None
     except discount.InvalidCoupons as error:

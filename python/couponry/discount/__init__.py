@@ -5,7 +5,7 @@ contract is docs/discounts.md.
 """
 
 from couponry.discount.answers import ORDER_TOTAL_LINE_ID
-from couponry.discount.calculator import best, best_many, price, validate_terms
+from couponry.discount.calculator import best, best_many, price, price_each, validate_terms
 from couponry.discount.decision import (
     Applied,
     BestDecision,
@@ -19,6 +19,7 @@ from couponry.discount.decision import (
     RunnerUp,
     ShipmentAllocation,
     ShipmentResult,
+    Standing,
     UnitNet,
     UnitRun,
 )
@@ -74,6 +75,7 @@ __all__ = [
     "Shipment",
     "ShipmentAllocation",
     "ShipmentResult",
+    "Standing",
     "Terms",
     "Tier",
     "UnitNet",
@@ -85,5 +87,6 @@ __all__ = [
     "explain",
     "explain_rejected",
     "price",
+    "price_each",
     "validate_terms",
 ]

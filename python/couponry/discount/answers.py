@@ -20,10 +20,20 @@ from couponry.discount.decision import (
 )
 from couponry.discount.inputs import Cart, Coupon
 from couponry.discount.names import CouponState, Optimality, Reason
+from couponry.discount.rows import RejectedRow
 
-__all__ = ["ORDER_TOTAL_LINE_ID", "Answer"]
+__all__ = ["ORDER_TOTAL_LINE_ID", "Answer", "rejected"]
 
 ORDER_TOTAL_LINE_ID: Final = "order_total"
+
+
+def rejected(coupons: tuple[Coupon, ...], row: RejectedRow) -> Rejected:
+    """A coupon that was left out."""
+    place, reason, short_by, with_coupon_id, group, left, less_by = row
+    coupon = coupons[place]
+    return Rejected(
+        coupon.coupon_id, coupon.template_id, Reason(reason), short_by, with_coupon_id, group, left, less_by
+    )
 
 
 class Answer:
@@ -76,19 +86,7 @@ class Answer:
 
     def rejected(self) -> tuple[Rejected, ...]:
         """In the order of application."""
-        return tuple(
-            Rejected(
-                self._coupons[place].coupon_id,
-                self._coupons[place].template_id,
-                Reason(reason),
-                short_by,
-                with_coupon_id,
-                group,
-                left,
-                less_by,
-            )
-            for place, reason, short_by, with_coupon_id, group, left, less_by in self._outcome.rejected
-        )
+        return tuple(rejected(self._coupons, row) for row in self._outcome.rejected)
 
     def lines(self) -> tuple[LineResult, ...]:
         """In cart order."""

@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from couponry import _core
-from couponry.discount.answers import Answer
-from couponry.discount.decision import BestDecision, Decision
+from couponry.discount.answers import Answer, rejected
+from couponry.discount.decision import BestDecision, Decision, Standing
 from couponry.discount.errors import InvalidCart, InvalidCoupons, InvalidTerms
 from couponry.discount.inputs import Cart, Coupon, Rules, Terms
 from couponry.discount.rows import Told
 
-__all__ = ["best", "best_many", "price", "validate_terms"]
+__all__ = ["best", "best_many", "price", "price_each", "validate_terms"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)
@@ -75,6 +75,20 @@ def best_many(
             )
         decisions.append(BestDecision.of(Answer(outcome, cart, coupons)))
     return decisions
+
+
+def price_each(
+    cart: Cart, coupons: Sequence[Coupon], rules: Rules = _DEFAULT_RULES, *, now: datetime
+) -> list[Standing]:
+    """What each of these coupons does standing alone, in their order: as `price` of it, for any number in one call.
+
+    Raises what `price` raises, but not for too many coupons.
+    """
+    coupons = tuple(coupons)
+    rows = _core.price_each(cart, coupons, rules, _ms(now))
+    if isinstance(rows, tuple):
+        raise _invalid(rows)
+    return [Standing(discount, row and rejected(coupons, row)) for discount, row in rows]
 
 
 def validate_terms(terms: Terms) -> None:

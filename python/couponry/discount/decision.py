@@ -21,6 +21,7 @@ __all__ = [
     "RunnerUp",
     "ShipmentAllocation",
     "ShipmentResult",
+    "Standing",
     "UnitNet",
     "UnitRun",
 ]
@@ -89,6 +90,14 @@ class Rejected:
     group: str | None = None
     left: int | None = None
     less_by: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What a coupon takes off standing alone; 0 where it is `rejected`."""
+
+    discount: int
+    rejected: Rejected | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from couponry._core import L1
+from couponry.discount import Rules
 from couponry.errors import Unavailable
 from couponry.flash_sale.claims import Claims, Refusal
 from couponry.frontend.native import Fetch, NativeServer
@@ -42,8 +43,12 @@ HOT_METHODS: Final = (
 )
 
 
-def answer_hot_methods(server: NativeServer, l1: L1, layers: Layers) -> None:
-    """Teaches a server that has not started to answer them."""
+_CALCULATE: Final = "/couponry.v1.DiscountService/CalculateDiscount"
+
+
+def answer_hot_methods(server: NativeServer, l1: L1, layers: Layers, rules: Rules) -> None:
+    """Teaches a server that has not started to answer them, and CalculateDiscount under these rules."""
+    server.answer_calculations(_CALCULATE, l1, rules, user_kind="user", template_kind="template")
     for method in HOT_METHODS:
         server.answer_from_l1(
             method.path,

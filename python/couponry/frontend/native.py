@@ -18,6 +18,7 @@ import grpc.aio
 
 from couponry._core import L1, Call, ClaimBatcher, Engine
 from couponry.config import ServerSettings
+from couponry.discount import Rules
 from couponry.frontend.native_calls import Method, method_of, serve
 from couponry.frontend.native_context import Context, Metadatum
 from couponry.frontend.native_health import HEALTH_CHECK, HealthServicer
@@ -80,6 +81,16 @@ class _FromL1:
     fetch: Fetch | None
 
 
+@dataclass(frozen=True, slots=True)
+class _Calculations:
+    """CalculateDiscount over the users and templates that L1 holds."""
+
+    l1: L1
+    user_kind: str
+    template_kind: str
+    rules: Rules
+
+
 def make_server(settings: ServerSettings, *, reuse_port: bool) -> NativeServer:
     """A server without ports and servicers. `reuse_port` lets several workers share one port."""
     return NativeServer(
@@ -121,7 +132,7 @@ class NativeServer(grpc.aio.Server):
         self._options = dict(options or ())
         self._max_calls = maximum_concurrent_rpcs
         self._encoding = 0 if compression is None else int(compression)
-        self._hot: dict[str, _FromL1 | HealthServicer | ClaimBatcher] = {}
+        self._hot: dict[str, _FromL1 | _Calculations | HealthServicer | ClaimBatcher] = {}
         self._batched: dict[str, Callable[[list[Call]], None]] = {}
         self._fetches: dict[str, Fetch] = {}
         self._ports: list[Port] = []
@@ -191,6 +202,14 @@ class NativeServer(grpc.aio.Server):
         answers none of them here.
         """
         self._hot[method] = _FromL1(l1, kind, key_field, item_field, many, fetch)
+
+    def answer_calculations(self, method: str, l1: L1, rules: Rules, *, user_kind: str, template_kind: str) -> None:
+        """Answers CalculateDiscount inside the extension where L1 holds the user's live coupons and their templates.
+
+        Its handler answers the same to the same call, and has all calls that are not plain: codes, what-ifs, budgets,
+        coupons that are not live, anything wrong.
+        """
+        self._hot[method] = _Calculations(l1, user_kind, template_kind, rules)
 
     def answer_in_batches(self, method: str, answer: Callable[[list[Call]], None]) -> None:
         """Hands the calls of a unary method to `answer` as one list for each turn of a connection, with no task and no
@@ -315,6 +334,8 @@ class NativeServer(grpc.aio.Server):
                 engine.answer_health(path, hot.table)
             elif isinstance(hot, ClaimBatcher):
                 engine.answer_claims(path, hot)
+            elif isinstance(hot, _Calculations):
+                engine.answer_calculations(path, hot.l1, hot.user_kind, hot.template_kind, hot.rules)
             else:
                 engine.answer_from_l1(path, hot.l1, hot.kind, hot.key_field, hot.item_field, hot.many)
                 if hot.fetch is not None:

@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use couponry_discount::{BestDecision, Decision, Rules, Violations, apply_given, best};
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 mod outcome;
 mod reading;
 
-use outcome::Outcome;
+use outcome::{Outcome, RejectedRow};
 use reading::{Call, Refused, read_call};
 
 type Told = Vec<(String, String)>;
@@ -133,10 +134,44 @@ fn told(violations: Violations) -> Told {
     violations.into_vec().into_iter().map(|violation| (violation.field, violation.text)).collect()
 }
 
+/// Rules as the library has them. ValueError for wrong ones.
+pub(crate) fn rules_of(rules: &Bound<'_, PyAny>) -> PyResult<Rules> {
+    reading::rules(rules)?.map_err(|violations| PyValueError::new_err(violations.to_string()))
+}
+
+/// Each coupon alone, in their order, however many: what it takes off the cart, or why nothing.
+#[pyfunction]
+fn price_each(
+    cart: &Bound<'_, PyAny>,
+    coupons: &Bound<'_, PyAny>,
+    rules: &Bound<'_, PyAny>,
+    now_ms: Option<i64>,
+) -> PyResult<Standings> {
+    let py = cart.py();
+    let (call, rules, now_ms) = match (read_call(cart, coupons, rules, now_ms.is_some())?, now_ms) {
+        (Ok((call, rules)), Some(now_ms)) => (call, rules, now_ms),
+        (Ok(_), None) => return Ok(Standings::Refused((Told::new(), Told::new()))),
+        (Err(refused), _) => return Ok(Standings::Refused((told(refused.cart), told(refused.coupons)))),
+    };
+    let found = py.detach(|| couponry_discount::price_each(&call.cart, &call.coupons, &rules, now_ms));
+    let rows = found.into_iter().enumerate().map(|(place, found)| match found {
+        Ok(discount) => (discount, None),
+        Err(refusal) => (0, Some(outcome::row_of_refusal(place, &refusal))),
+    });
+    Ok(Standings::Rows(rows.collect()))
+}
+
+#[derive(IntoPyObject)]
+enum Standings {
+    Rows(Vec<(i64, Option<RejectedRow>)>),
+    Refused((Told, Told)),
+}
+
 pub fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<Outcome>()?;
     module.add_function(wrap_pyfunction!(price_cart, module)?)?;
     module.add_function(wrap_pyfunction!(best_cart, module)?)?;
     module.add_function(wrap_pyfunction!(best_carts, module)?)?;
+    module.add_function(wrap_pyfunction!(price_each, module)?)?;
     module.add_function(wrap_pyfunction!(check_terms, module)?)
 }

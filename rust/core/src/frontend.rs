@@ -6,8 +6,10 @@
 //! - `protocol`: one connection
 //! - `call`: one call that a Python handler has
 //! - `hot`: methods answered without Python
+//! - `calculate`: of these, the one that computes
 use pyo3::prelude::*;
 
+mod calculate;
 mod call;
 mod engine;
 mod hot;

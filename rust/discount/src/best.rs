@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use crate::cart::Cart;
 use crate::coupon::Coupon;
-use crate::decision::{Decision, Hint, Rejected, judge, order_of_application, write_down};
+use crate::decision::{Decision, Hint, Rejected, judge, turn, write_down};
 use crate::offer::{Offer, missing_units};
 use crate::problem::{Problem, Set, members};
 use crate::refusal::Refusal;
@@ -88,7 +88,7 @@ pub fn best_within(
     }
     let in_order = |set: Set| {
         let mut offers: Vec<&Offer<'_>> = members(set).map(|place| &problem.offers[place]).collect();
-        offers.sort_by(|a, b| order_of_application(a.coupon, b.coupon));
+        offers.sort_unstable_by_key(|offer| turn(offer.coupon));
         offers
     };
     for offer in in_order(choice.best.set) {
@@ -100,7 +100,7 @@ pub fn best_within(
         coupons: in_order(found.set).iter().map(|offer| offer.index).collect(),
         less_by: choice.best.total - found.total,
     });
-    rejected.sort_by(|a, b| Rejected::in_order(coupons, a, b));
+    rejected.sort_unstable_by_key(|entry| entry.turn(coupons));
     let mut decision = write_down(cart, tally, rejected);
     decision.hints.extend(unlocks);
     let certificate = Certificate { exact: choice.exact, gap: choice.gap, runner_up, nodes: choice.nodes };
@@ -109,14 +109,10 @@ pub fn best_within(
 
 /// What the coupons that miss only a spend are short of: goods that are added are at least one unit.
 fn unlocks(cart: &Cart, coupons: &[Coupon], rejected: &[Rejected]) -> Vec<Hint> {
-    let mut short: Vec<&Rejected> = rejected
+    rejected
         .iter()
         .filter(|entry| matches!(entry.refusal, Refusal::MinSpendNotMet { .. }))
         .filter(|entry| missing_units(cart, &coupons[entry.coupon].0.terms) <= 1)
-        .collect();
-    short.sort_by(|a, b| Rejected::in_order(coupons, a, b));
-    short
-        .into_iter()
         .filter_map(|entry| match entry.refusal {
             Refusal::MinSpendNotMet { short_by } => Some(Hint::Unlock { coupon: entry.coupon, short_by }),
             _ => None,

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::fmt;
 
+use crate::places::Places;
 use crate::violation::Violations;
 
 pub const MAX_LINES: usize = 500;
@@ -20,6 +21,11 @@ impl Currency {
         letters.iter().all(u8::is_ascii_uppercase).then_some(Self(letters))
     }
 
+    fn as_str(&self) -> &str {
+        // Three letters.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
     pub(crate) fn check(code: &str, violations: &mut Violations) -> Self {
         Self::new(code).unwrap_or_else(|| {
             violations.add("currency", "must be an ISO 4217 code of three capital letters");
@@ -30,7 +36,7 @@ impl Currency {
 
 impl fmt::Debug for Currency {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&String::from_utf8_lossy(&self.0))
+        out.write_str(self.as_str())
     }
 }
 
@@ -108,6 +114,12 @@ pub struct Cart {
     pub(crate) totals_only: bool,
     /// Goods and shipping before any coupon.
     pub(crate) original: i64,
+    /// By line, at list price.
+    pub(crate) lists: Vec<i64>,
+    /// By shipment.
+    pub(crate) amounts: Vec<i64>,
+    pub(crate) discountable: Places,
+    pub(crate) on_sale: Places,
 }
 
 impl Cart {
@@ -137,8 +149,40 @@ impl Cart {
         if !violations.is_empty() {
             return Err(violations);
         }
-        let original = sum(&lines, &spec.shipments)?;
-        Ok(Self { currency, lines, shipments: spec.shipments, totals_only: spec.order_total.is_some(), original })
+        let shipments = spec.shipments;
+        let original = sum(&lines, &shipments)?;
+        let places = |of: fn(&Line) -> bool| {
+            Places::of(lines.iter().enumerate().filter(|(_, line)| of(line)).map(|(place, _)| place))
+        };
+        Ok(Self {
+            currency,
+            totals_only: spec.order_total.is_some(),
+            original,
+            lists: lines.iter().map(Line::list).collect(),
+            amounts: shipments.iter().map(|shipment| shipment.amount).collect(),
+            discountable: places(|line| !line.not_discountable),
+            on_sale: places(Line::on_sale),
+            lines,
+            shipments,
+        })
+    }
+
+    pub fn currency(&self) -> &str {
+        self.currency.as_str()
+    }
+
+    /// As a decision counts them: of a total without lines the one that stands for it.
+    pub fn lines(&self) -> &[Line] {
+        &self.lines
+    }
+
+    pub fn shipments(&self) -> &[Shipment] {
+        &self.shipments
+    }
+
+    /// Whether it is a total without lines.
+    pub fn is_total(&self) -> bool {
+        self.totals_only
     }
 }
 

@@ -1,12 +1,12 @@
 //! `apply_given`: these coupons and no others, in the order of application, each applied or refused with a reason.
 //! The answer names lines, shipments and coupons by their place in the input.
-use std::cmp::{Ordering, Reverse};
+use smallvec::SmallVec;
 
 use crate::cart::Cart;
 use crate::coupon::{Coupon, CouponSpec};
 use crate::offer::Offer;
 use crate::refusal::Refusal;
-use crate::rules::Rules;
+use crate::rules::{MAX_SUBMITTED, Rules};
 use crate::tally::{Taken, Tally};
 use crate::units::{Runs, UnitRun};
 use crate::violation::Violations;
@@ -89,44 +89,66 @@ pub enum Hint {
 /// Applies these and no others. Fails when there are more than may be submitted.
 pub fn apply_given(cart: &Cart, coupons: &[Coupon], rules: &Rules, now: i64) -> Result<Decision, Violations> {
     rules.check_submitted(coupons.len())?;
-    let (offers, mut rejected) = judge(cart, coupons, now);
     let mut tally = Tally::new(cart, rules);
-    for offer in &offers {
-        if let Err(refusal) = tally.apply(offer) {
-            rejected.push(Rejected { coupon: offer.index, refusal });
+    let mut rejected = Vec::new();
+    for index in in_order(coupons) {
+        let applied = offer(cart, coupons, index, now).and_then(|offer| tally.apply(&offer));
+        if let Err(refusal) = applied {
+            rejected.push(Rejected { coupon: index, refusal });
         }
     }
-    rejected.sort_by(|a, b| Rejected::in_order(coupons, a, b));
     Ok(write_down(cart, tally, rejected))
+}
+
+/// Each coupon alone, in their order, however many: what it takes off the cart, or why nothing. The same as `apply_given`
+/// of it, without the work of writing that down.
+pub fn price_each(cart: &Cart, coupons: &[Coupon], rules: &Rules, now: i64) -> Vec<Result<i64, Refusal>> {
+    let untouched = Tally::new(cart, rules);
+    let weighed = coupons.iter().enumerate().map(|(index, Coupon(coupon))| {
+        let offer = Offer::new(cart, index, coupon, now)?;
+        untouched.weigh(&offer).map(|weight| weight.discount)
+    });
+    weighed.collect()
 }
 
 /// Eligible coupons in the order of application, and the others.
 pub(crate) fn judge<'a>(cart: &Cart, coupons: &'a [Coupon], now: i64) -> (Vec<Offer<'a>>, Vec<Rejected>) {
     let mut offers = Vec::with_capacity(coupons.len());
     let mut rejected = Vec::new();
-    for (index, Coupon(coupon)) in coupons.iter().enumerate() {
-        let earlier = coupons[..index].iter().any(|Coupon(earlier)| earlier.coupon_id == coupon.coupon_id);
-        let offer = if earlier { Err(Refusal::Duplicate) } else { Offer::new(cart, index, coupon, now) };
-        match offer {
+    for index in in_order(coupons) {
+        match offer(cart, coupons, index, now) {
             Ok(offer) => offers.push(offer),
             Err(refusal) => rejected.push(Rejected { coupon: index, refusal }),
         }
     }
-    offers.sort_by(|a, b| order_of_application(a.coupon, b.coupon));
     (offers, rejected)
 }
 
+fn offer<'a>(cart: &Cart, coupons: &'a [Coupon], index: usize, now: i64) -> Result<Offer<'a>, Refusal> {
+    let Coupon(coupon) = &coupons[index];
+    if coupons[..index].iter().any(|Coupon(earlier)| earlier.coupon_id == coupon.coupon_id) {
+        return Err(Refusal::Duplicate);
+    }
+    Offer::new(cart, index, coupon, now)
+}
+
+/// Places in the order of application; of two entries with one id, the earlier first.
+fn in_order(coupons: &[Coupon]) -> impl Iterator<Item = usize> + use<> {
+    let keys = coupons.iter().enumerate().map(|(index, Coupon(coupon))| (turn(coupon), index));
+    let mut places: SmallVec<[((u64, i64), usize); MAX_SUBMITTED]> = keys.collect();
+    places.sort_unstable();
+    places.into_iter().map(|(_, index)| index)
+}
+
 /// Class, then higher priority, then kind, then id.
-pub(crate) fn order_of_application(a: &CouponSpec, b: &CouponSpec) -> Ordering {
-    let key =
-        |coupon: &CouponSpec| (coupon.terms.class, Reverse(coupon.terms.priority), coupon.terms.kind, coupon.coupon_id);
-    key(a).cmp(&key(b))
+pub(crate) fn turn(coupon: &CouponSpec) -> (u64, i64) {
+    (coupon.terms.turn, coupon.coupon_id)
 }
 
 impl Rejected {
-    /// In the order of application; of two entries with one id, the earlier.
-    pub(crate) fn in_order(coupons: &[Coupon], a: &Self, b: &Self) -> Ordering {
-        order_of_application(&coupons[a.coupon].0, &coupons[b.coupon].0).then(a.coupon.cmp(&b.coupon))
+    /// Its place in the order of application.
+    pub(crate) fn turn(&self, coupons: &[Coupon]) -> ((u64, i64), usize) {
+        (turn(&coupons[self.coupon].0), self.coupon)
     }
 }
 
@@ -135,9 +157,8 @@ pub(crate) fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>)
     let (taken, nets) = tally.into_parts();
     let mut applied = Vec::with_capacity(taken.len());
     let mut hints = Vec::new();
-    for Taken { offer, discount, unused, lines, shipments } in taken {
-        let coupon = offer.index;
-        if let Some(next) = offer.next_tier {
+    for Taken { index: coupon, next_tier, discount, unused, lines, shipments, .. } in taken {
+        if let Some(next) = next_tier {
             hints.push(Hint::NextTier { coupon, amount_off: next.amount_off, short_by: next.short_by });
         }
         if unused > 0 {
@@ -145,17 +166,14 @@ pub(crate) fn write_down(cart: &Cart, tally: Tally<'_>, rejected: Vec<Rejected>)
         }
         applied.push(Applied { coupon, discount, lines, shipments, unused });
     }
-    let lines = cart.lines.iter().zip(&nets.lines).enumerate().map(|(place, (line, &net))| LineReceipt {
-        list: line.list(),
-        discount: line.list() - net,
+    let lines = cart.lists.iter().zip(&nets.lines).enumerate().map(|(place, (&list, &net))| LineReceipt {
+        list,
+        discount: list - net,
         net,
         units: nets.units_ascending(place),
     });
-    let shipments = cart.shipments.iter().zip(&nets.shipments).map(|(shipment, &net)| ShipmentReceipt {
-        list: shipment.amount,
-        discount: shipment.amount - net,
-        net,
-    });
+    let shipments = cart.amounts.iter().zip(&nets.shipments);
+    let shipments = shipments.map(|(&list, &net)| ShipmentReceipt { list, discount: list - net, net });
     Decision {
         applied,
         rejected,

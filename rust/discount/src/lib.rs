@@ -8,6 +8,7 @@
 //! - `cart`, `terms`, `scope`, `coupon`, `rules`: the inputs; each is checked once, by its `new`
 //! - `refusal`: why a coupon is left out
 //! - `offer`: one coupon against the cart as sent, before any other coupon: is it eligible, what does it promise
+//! - `places`: lines or shipments as a set
 //! - `nets`: what lines, shipments and units cost by now, and the taking of a discount
 //! - `tally`: what is left to pay while coupons are applied one after another; floors, caps, budgets, stacking
 //! - `split`: largest-remainder allocation, over lines, shipments and units alike
@@ -21,6 +22,7 @@ mod coupon;
 mod decision;
 mod nets;
 mod offer;
+mod places;
 mod problem;
 mod refusal;
 mod rules;
@@ -35,7 +37,9 @@ mod violation;
 pub use best::{BestDecision, Certificate, RunnerUp, WORK, best, best_within};
 pub use cart::{Cart, CartSpec, Currency, Line, MAX_LINES, MAX_QUANTITY, MAX_SHIPMENTS, Shipment};
 pub use coupon::{Coupon, CouponSpec, State};
-pub use decision::{Applied, Decision, Hint, LineReceipt, LineShare, Rejected, ShipmentReceipt, apply_given};
+pub use decision::{
+    Applied, Decision, Hint, LineReceipt, LineShare, Rejected, ShipmentReceipt, apply_given, price_each,
+};
 pub use refusal::Refusal;
 pub use rules::{MAX_SUBMITTED, Rules, RulesSpec};
 pub use scope::ScopeSpec;

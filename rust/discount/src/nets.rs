@@ -1,10 +1,8 @@
 //! What lines, shipments and units cost while coupons are applied one after another: the one place where a discount is
 //! taken, so that a search and the decision that it leads to cannot disagree.
-use smallvec::SmallVec;
-
 use crate::cart::Cart;
 use crate::offer::{Offer, Target};
-use crate::split::{Stack, split};
+use crate::split::{Stack, Table};
 use crate::units::{Runs, UnitRun, Units};
 
 /// Current nets.
@@ -14,6 +12,20 @@ pub(crate) struct Nets {
     pub(crate) shipments: Vec<i64>,
     /// By line, empty for a line whose units nobody asks for; or no entry at all.
     units: Vec<Units>,
+}
+
+/// Where discounts are split, over lines or shipments and over units.
+#[derive(Clone, Debug)]
+pub(crate) struct Tables {
+    lines: Table,
+    units: Table,
+}
+
+impl Tables {
+    pub(crate) fn of(cart: &Cart) -> Self {
+        let longest = cart.lines.len().max(cart.shipments.len());
+        Self { lines: Table::with_capacity(longest), units: Table::with_capacity(8) }
+    }
 }
 
 impl Clone for Nets {
@@ -35,16 +47,12 @@ impl Nets {
         let units = cart.lines.iter().enumerate().map(|(place, line)| {
             if tracked(place) { Units::new(line.quantity, line.unit_price) } else { Units::default() }
         });
-        Self {
-            lines: cart.lines.iter().map(|line| line.list()).collect(),
-            shipments: cart.shipments.iter().map(|shipment| shipment.amount).collect(),
-            units: units.collect(),
-        }
+        Self { units: units.collect(), ..Self::of_lines(cart) }
     }
 
     /// Without units.
     pub(crate) fn of_lines(cart: &Cart) -> Self {
-        Self { units: Vec::new(), ..Self::new(cart, |_| false) }
+        Self { lines: cart.lists.clone(), shipments: cart.amounts.clone(), units: Vec::new() }
     }
 
     /// Of an offer: what there is to take from.
@@ -53,41 +61,54 @@ impl Nets {
         match (&offer.picks, offer.target) {
             (Some(picks), _) => {
                 let lines = places.zip(&picks.counts);
-                lines.map(|(&place, &count)| self.units[place].basis(count, picks.above)).sum()
+                lines.map(|(place, &count)| self.units[place].basis(count, picks.above)).sum()
             }
-            (None, Target::Lines) => places.map(|&place| self.lines[place]).sum(),
-            (None, Target::Shipments) => places.map(|&place| self.shipments[place]).sum(),
+            (None, Target::Lines) => places.map(|place| self.lines[place]).sum(),
+            (None, Target::Shipments) => places.map(|place| self.shipments[place]).sum(),
         }
     }
 
-    /// Takes `discount`, at most the basis; tells (place, amount, units) of what lost something.
-    pub(crate) fn take(&mut self, offer: &Offer<'_>, discount: i64, mut tell: impl FnMut(usize, i64, Runs<UnitRun>)) {
-        let stacks: SmallVec<[Stack; 16]> = match (&offer.picks, offer.target) {
+    /// Takes `discount` of the basis; tells (place, amount, units) of what lost something.
+    pub(crate) fn take(
+        &mut self,
+        offer: &Offer<'_>,
+        discount: i64,
+        basis: i64,
+        tables: &mut Tables,
+        mut tell: impl FnMut(usize, i64, Runs<UnitRun>),
+    ) {
+        let Tables { lines: table, units: table_of_units } = tables;
+        table.stacks.clear();
+        let places = offer.places.iter();
+        match (&offer.picks, offer.target) {
             (Some(picks), _) => {
-                let lines = offer.places.iter().zip(&picks.counts);
-                lines.map(|(&place, &count)| Stack::one(self.units[place].basis(count, picks.above))).collect()
+                for (place, &count) in places.zip(&picks.counts) {
+                    table.stacks.push(Stack::new(1, self.units[place].basis(count, picks.above)));
+                }
             }
-            (None, Target::Lines) => offer.places.iter().map(|&place| Stack::one(self.lines[place])).collect(),
-            (None, Target::Shipments) => offer.places.iter().map(|&place| Stack::one(self.shipments[place])).collect(),
-        };
-        for (number, (&place, share)) in offer.places.iter().zip(split(discount, &stacks)).enumerate() {
-            let amount = share.each + share.plus_one;
+            (None, Target::Lines) => places.for_each(|place| table.stacks.push(Stack::new(1, self.lines[place]))),
+            (None, Target::Shipments) => {
+                places.for_each(|place| table.stacks.push(Stack::new(1, self.shipments[place])));
+            }
+        }
+        table.split(discount, basis);
+        for (number, (place, stack)) in offer.places.iter().zip(&table.stacks).enumerate() {
+            let amount = stack.each + stack.plus_one;
             if amount == 0 {
                 continue;
             }
+            let mut units = Runs::new();
             if offer.target == Target::Shipments {
                 self.shipments[place] -= amount;
-                tell(place, amount, Runs::new());
-                continue;
+            } else {
+                self.lines[place] -= amount;
+                if let Some(own) = self.units.get_mut(place) {
+                    let (count, above) =
+                        offer.picks.as_ref().map_or((i64::MAX, 0), |picks| (picks.counts[number], picks.above));
+                    units = own.take(amount, count, above, stack.net, table_of_units);
+                }
             }
-            self.lines[place] -= amount;
-            let (count, above) =
-                offer.picks.as_ref().map_or((i64::MAX, 0), |picks| (picks.counts[number], picks.above));
-            let runs = match self.units.get_mut(place) {
-                Some(units) => units.take(amount, count, above),
-                None => Runs::new(),
-            };
-            tell(place, amount, runs);
+            tell(place, amount, units);
         }
     }
 

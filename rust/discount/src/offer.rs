@@ -1,7 +1,10 @@
 //! One coupon against the cart as sent, before any other coupon: is it eligible, on which lines or shipments, and what
 //! does it promise. Conditions look at list prices, so nothing here depends on the order of application.
-use crate::cart::{Cart, Line};
+use smallvec::SmallVec;
+
+use crate::cart::Cart;
 use crate::coupon::{CouponSpec, State};
+use crate::places::Places;
 use crate::refusal::Refusal;
 use crate::terms::{Benefit, FixedPrice, NthItem, Overshoot, Steps, Terms, Tier};
 
@@ -13,8 +16,8 @@ pub(crate) struct Offer<'a> {
     pub(crate) coupon: &'a CouponSpec,
     pub(crate) promise: Promise,
     pub(crate) target: Target,
-    /// Places of the lines (or shipments) that it takes from, ascending; may be empty where nothing is there to take.
-    pub(crate) places: Vec<usize>,
+    /// The lines (or shipments) that it takes from; may be empty where nothing is there to take.
+    pub(crate) places: Places,
     /// Of the kinds that look at units: which units of its lines.
     pub(crate) picks: Option<Picks>,
     pub(crate) next_tier: Option<NextTier>,
@@ -27,7 +30,7 @@ pub(crate) enum Target {
     Shipments,
 }
 
-/// The first `counts[i]` units of the line at `places[i]`, and what each costs above `above`.
+/// The first `counts[i]` units of the i-th of its lines, and what each costs above `above`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Picks {
     pub(crate) counts: Vec<i64>,
@@ -43,16 +46,22 @@ pub(crate) enum Promise {
 }
 
 impl Promise {
-    /// The promise clipped to its cap and basis, and the part of it beyond the basis. Never more with a smaller basis.
+    /// The promise clipped to its cap and basis, and the part of it beyond the basis.
     pub(crate) fn of(self, basis: i64) -> Result<(i64, i64), Refusal> {
         match self {
-            Self::Percent { rate_bp, cap } => {
-                let discount = percent(basis, rate_bp);
-                Ok((cap.map_or(discount, |cap| discount.min(cap)), 0))
-            }
             Self::Amount { amount, overshoot: Overshoot::Reject } if amount > basis => Err(Refusal::Overshoot),
-            Self::Amount { amount, .. } => Ok((amount.min(basis), (amount - basis).max(0))),
-            Self::Whole { cap } => Ok((cap.map_or(basis, |cap| basis.min(cap)), 0)),
+            Self::Amount { amount, .. } => Ok((self.takes(basis), (amount - basis).max(0))),
+            _ => Ok((self.takes(basis), 0)),
+        }
+    }
+
+    /// The same without the reason: 0 where it is refused. Never more with a smaller basis.
+    pub(crate) fn takes(self, basis: i64) -> i64 {
+        match self {
+            Self::Percent { rate_bp, cap } => cap.unwrap_or(i64::MAX).min(percent(basis, rate_bp)),
+            Self::Amount { amount, overshoot: Overshoot::Reject } if amount > basis => 0,
+            Self::Amount { amount, .. } => amount.min(basis),
+            Self::Whole { cap } => cap.unwrap_or(i64::MAX).min(basis),
         }
     }
 }
@@ -85,8 +94,8 @@ impl<'a> Offer<'a> {
             return Err(Refusal::ScopeMismatch);
         }
         let mut places = eligible_lines(cart, terms);
-        let spend = places.iter().map(|&place| cart.lines[place].list()).sum();
-        let quantity: i64 = places.iter().map(|&place| cart.lines[place].quantity).sum();
+        let spend = places.iter().map(|place| cart.lists[place]).sum();
+        let quantity = if terms.min_quantity > 0 { quantity(cart, &places) } else { 0 };
         let mut target = Target::Lines;
         let mut nothing_to_ship = false;
         if matches!(terms.benefit, Benefit::Shipping { .. }) {
@@ -113,53 +122,58 @@ impl<'a> Offer<'a> {
     }
 }
 
+fn quantity(cart: &Cart, places: &Places) -> i64 {
+    places.iter().map(|place| cart.lines[place].quantity).sum()
+}
+
 /// How many eligible units the cart lacks, whatever is spent.
 pub(crate) fn missing_units(cart: &Cart, terms: &Terms) -> i64 {
-    let quantity = |least_price: i64| -> i64 {
-        let lines = eligible_lines(cart, terms).into_iter().map(|place| &cart.lines[place]);
-        lines.filter(|line| line.unit_price >= least_price).map(|line| line.quantity).sum()
-    };
+    let places = eligible_lines(cart, terms);
     let to_group = match terms.benefit {
-        Benefit::NthItem { nth_item, .. } => nth_item.group_size - quantity(1),
+        Benefit::NthItem { nth_item, .. } => nth_item.group_size - quantity(cart, &priced_above(cart, &places, 0)),
         _ => 0,
     };
-    (terms.min_quantity - quantity(0)).max(to_group).max(0)
+    (terms.min_quantity - quantity(cart, &places)).max(to_group).max(0)
+}
+
+fn priced_above(cart: &Cart, places: &Places, price: i64) -> Places {
+    places.only(|place| cart.lines[place].unit_price > price)
 }
 
 /// Of all units the groups × discounted units cheapest by list price; an earlier line first where prices are equal. Units
 /// without a price count for nothing. Fails with the units that are missing to the first group.
-fn pick_cheapest(cart: &Cart, places: &mut Vec<usize>, nth_item: NthItem) -> Result<Picks, i64> {
-    places.retain(|&place| cart.lines[place].unit_price > 0);
-    let quantity: i64 = places.iter().map(|&place| cart.lines[place].quantity).sum();
+fn pick_cheapest(cart: &Cart, places: &mut Places, nth_item: NthItem) -> Result<Picks, i64> {
+    *places = priced_above(cart, places, 0);
+    let quantity = quantity(cart, places);
     if quantity < nth_item.group_size {
         return Err(nth_item.group_size - quantity);
     }
     let groups = (quantity / nth_item.group_size).min(nth_item.max_groups.unwrap_or(i64::MAX));
-    let mut by_price = places.clone();
-    by_price.sort_by_key(|&place| cart.lines[place].unit_price);
-    Ok(pick(cart, places, &by_price, groups * nth_item.discounted_units, 0))
+    Ok(pick(cart, places, |price| price, groups * nth_item.discounted_units, 0))
 }
 
 /// The dearest units by list price, of those above the fixed price.
-fn pick_dearest(cart: &Cart, places: &mut Vec<usize>, fixed_price: FixedPrice) -> Picks {
-    places.retain(|&place| cart.lines[place].unit_price > fixed_price.unit_price);
-    let mut by_price = places.clone();
-    by_price.sort_by_key(|&place| std::cmp::Reverse(cart.lines[place].unit_price));
-    pick(cart, places, &by_price, fixed_price.max_units.unwrap_or(i64::MAX), fixed_price.unit_price)
+fn pick_dearest(cart: &Cart, places: &mut Places, fixed_price: FixedPrice) -> Picks {
+    *places = priced_above(cart, places, fixed_price.unit_price);
+    pick(cart, places, |price| -price, fixed_price.max_units.unwrap_or(i64::MAX), fixed_price.unit_price)
 }
 
-/// The first `units` units in the order of `preferred`; `places` becomes those that have one.
-fn pick(cart: &Cart, places: &mut Vec<usize>, preferred: &[usize], mut units: i64, above: i64) -> Picks {
-    let mut picked = Vec::with_capacity(preferred.len());
-    for &place in preferred {
+/// The first `units` units, those with the smaller `rank` of their price first; `places` becomes the lines that have one.
+fn pick(cart: &Cart, places: &mut Places, rank: impl Fn(i64) -> i64, mut units: i64, above: i64) -> Picks {
+    let mut preferred: SmallVec<[(i64, usize); 32]> =
+        places.iter().map(|place| (rank(cart.lines[place].unit_price), place)).collect();
+    preferred.sort_unstable();
+    let mut picked: SmallVec<[(usize, i64); 32]> = SmallVec::new();
+    for (_, place) in preferred {
+        if units == 0 {
+            break;
+        }
         let count = cart.lines[place].quantity.min(units);
         units -= count;
-        if count > 0 {
-            picked.push((place, count));
-        }
+        picked.push((place, count));
     }
     picked.sort_unstable();
-    *places = picked.iter().map(|&(place, _)| place).collect();
+    *places = Places::of(picked.iter().map(|&(place, _)| place));
     Picks { counts: picked.into_iter().map(|(_, count)| count).collect(), above }
 }
 
@@ -187,26 +201,31 @@ fn check_state(coupon: &CouponSpec, now: i64) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn eligible_lines(cart: &Cart, terms: &Terms) -> Vec<usize> {
-    let left_out = |line: &Line| line.not_discountable || (terms.exclude_sale_items && line.on_sale());
-    let of_shop = |line: &Line| terms.shop_id.as_ref().is_none_or(|shop_id| *shop_id == line.shop_id);
-    let eligible = |line: &Line| !left_out(line) && of_shop(line) && terms.scope.takes_line(line);
-    let mut places = Vec::with_capacity(cart.lines.len());
-    places.extend(cart.lines.iter().enumerate().filter(|(_, line)| eligible(line)).map(|(place, _)| place));
+fn eligible_lines(cart: &Cart, terms: &Terms) -> Places {
+    let mut places = cart.discountable;
+    if terms.exclude_sale_items {
+        places = places.without(&cart.on_sale);
+    }
+    if let Some(shop_id) = &terms.shop_id {
+        places = places.only(|place| *shop_id == cart.lines[place].shop_id);
+    }
+    if !terms.scope.is_everything() {
+        places = places.only(|place| terms.scope.takes_line(&cart.lines[place]));
+    }
     places
 }
 
 /// A scope that names goods takes the shipments of the shops that send eligible goods; any other goes by the shop.
-fn eligible_shipments(cart: &Cart, terms: &Terms, lines: &[usize]) -> Vec<usize> {
+fn eligible_shipments(cart: &Cart, terms: &Terms, lines: &Places) -> Places {
     let takes_shop = |shop_id: &str| {
         if terms.scope.names_goods() {
-            lines.iter().any(|&place| cart.lines[place].shop_id == shop_id)
+            lines.iter().any(|place| cart.lines[place].shop_id == shop_id)
         } else {
             terms.scope.takes_shop(shop_id)
         }
     };
     let places = cart.shipments.iter().enumerate();
-    places.filter(|(_, shipment)| takes_shop(&shipment.shop_id)).map(|(place, _)| place).collect()
+    Places::of(places.filter(|(_, shipment)| takes_shop(&shipment.shop_id)).map(|(place, _)| place))
 }
 
 fn promise(terms: &Terms, spend: i64) -> Result<(Promise, Option<NextTier>), Refusal> {

@@ -1,11 +1,9 @@
 //! The choice among coupons as numbers: what each candidate promises, which of them exclude each other, and whose basis
 //! shrinks when another is taken. At most 32 candidates, so that a set of them is one word.
-use std::collections::HashMap;
-
 use crate::cart::Cart;
-use crate::decision::order_of_application;
-use crate::nets::Nets;
+use crate::nets::{Nets, Tables};
 use crate::offer::{Offer, Promise, Target};
+use crate::places::Places;
 use crate::rules::{MAX_SUBMITTED, Rules};
 use crate::tally::{Group, conflict};
 
@@ -28,6 +26,7 @@ pub(crate) fn members(mut set: Set) -> impl Iterator<Item = usize> {
 pub(crate) struct Problem<'a> {
     pub(crate) offers: Vec<Offer<'a>>,
     pub(crate) nets: Nets,
+    pub(crate) tables: Tables,
     /// What may be taken in all.
     pub(crate) headroom: i64,
     pub(crate) count_limit: u32,
@@ -51,20 +50,19 @@ pub(crate) struct Problem<'a> {
     pub(crate) within: [Set; MAX],
     /// Whose basis has to be summed up again once the candidate has taken its part.
     pub(crate) across: [Set; MAX],
+    /// The first candidate that takes from the same.
+    pub(crate) source: [u8; MAX],
     /// Those that change nothing when swapped with their predecessor: they are taken only beside it.
     pub(crate) follows: Set,
 }
 
 impl<'a> Problem<'a> {
-    /// Of the offers that could take something from the untouched cart.
+    /// Of the offers that could take something from the untouched cart, in the order of application.
     pub(crate) fn new(cart: &Cart, mut offers: Vec<Offer<'a>>, rules: &'a Rules) -> Self {
-        let mut of_template: HashMap<i64, u32> = HashMap::with_capacity(offers.len());
-        for offer in &offers {
-            *of_template.entry(offer.coupon.template_id).or_default() += 1;
-        }
-        let follows = sort_interchangeable(&mut offers, &of_template, rules);
-        let tracked = tracked_lines(cart, &offers);
-        let nets = if tracked.is_empty() { Nets::of_lines(cart) } else { Nets::new(cart, |place| tracked[place]) };
+        let follows = sort_interchangeable(&mut offers, rules);
+        let tracked = tracked_lines(&offers);
+        let nets =
+            if tracked.is_empty() { Nets::of_lines(cart) } else { Nets::new(cart, |place| tracked.contains(place)) };
         let mut problem = Self {
             headroom: (cart.original - rules.0.minimum_payable).max(0),
             count_limit: u32::try_from(rules.0.count_limit).unwrap_or(u32::MAX),
@@ -84,8 +82,10 @@ impl<'a> Problem<'a> {
             joint: 0,
             within: [0; MAX],
             across: [0; MAX],
+            source: [0; MAX],
             follows,
             nets,
+            tables: Tables::of(cart),
             offers,
         };
         problem.fill(rules);
@@ -107,7 +107,12 @@ impl<'a> Problem<'a> {
         for (place, offer) in self.offers.iter().enumerate() {
             let terms = offer.coupon.terms.as_ref();
             self.promise[place] = offer.promise;
-            self.basis[place] = self.nets.basis(offer);
+            let same = |other: &Offer<'_>| {
+                other.target == offer.target && other.places == offer.places && other.picks == offer.picks
+            };
+            let source = self.offers[..place].iter().position(same).unwrap_or(place);
+            self.source[place] = source as u8;
+            self.basis[place] = if source < place { self.basis[source] } else { self.nets.basis(offer) };
             self.rank[place] = rank(offer);
             self.budget[place] = offer.coupon.budget_left;
             if let Some(group) = Group::of(terms, rules) {
@@ -143,7 +148,18 @@ impl<'a> Problem<'a> {
 
     /// Whose basis a taken candidate changes, and how.
     fn relate(&mut self, cart: &Cart) {
-        let reach: Vec<Reach> = self.offers.iter().map(|offer| Reach::of(cart, offer)).collect();
+        // Without what costs nothing.
+        let reach: Vec<Places> = self
+            .offers
+            .iter()
+            .map(|offer| {
+                let lists = match offer.target {
+                    Target::Lines => &cart.lists,
+                    Target::Shipments => &cart.amounts,
+                };
+                offer.places.only(|place| lists[place] > 0)
+            })
+            .collect();
         for (taker, first) in reach.iter().enumerate() {
             for (later, second) in reach.iter().enumerate().skip(taker + 1) {
                 if self.offers[taker].target != self.offers[later].target || !first.meets(second) {
@@ -170,11 +186,12 @@ impl<'a> Problem<'a> {
             return false;
         };
         wide.above == 0
+            && inner.places.is_in(&outer.places)
             && inner
                 .places
                 .iter()
                 .zip(&narrow.counts)
-                .all(|(place, &count)| outer.places.binary_search(place).is_ok_and(|found| wide.counts[found] >= count))
+                .all(|(place, &count)| wide.counts[outer.places.before(place)] >= count)
     }
 }
 
@@ -190,72 +207,43 @@ fn rank(offer: &Offer<'_>) -> (i64, i64) {
     (offer.coupon.valid_until.unwrap_or(i64::MAX), offer.coupon.coupon_id)
 }
 
-/// Puts the offers in the order of application, and interchangeable neighbours in the order of their rank.
-fn sort_interchangeable(offers: &mut [Offer<'_>], of_template: &HashMap<i64, u32>, rules: &Rules) -> Set {
-    offers.sort_by(|a, b| order_of_application(a.coupon, b.coupon));
+/// Puts interchangeable neighbours in the order of their rank.
+fn sort_interchangeable(offers: &mut [Offer<'_>], rules: &Rules) -> Set {
     let mut follows = 0;
     let mut start = 0;
     for place in 1..=offers.len() {
-        if place < offers.len() && interchangeable(&offers[place - 1], &offers[place], of_template, rules) {
+        if place < offers.len() && interchangeable(offers, place, rules) {
             follows |= 1 << place;
         } else {
-            offers[start..place].sort_by_key(rank);
+            offers[start..place].sort_unstable_by_key(rank);
             start = place;
         }
     }
     follows
 }
 
-/// Whether two neighbours take the same in every set, so that they count once.
-fn interchangeable(a: &Offer<'_>, b: &Offer<'_>, of_template: &HashMap<i64, u32>, rules: &Rules) -> bool {
-    let alone = |offer: &Offer<'_>| of_template.get(&offer.coupon.template_id) == Some(&1);
+/// Whether an offer and the one before it take the same in every set, so that they count once.
+fn interchangeable(offers: &[Offer<'_>], place: usize, rules: &Rules) -> bool {
+    let (a, b) = (&offers[place - 1], &offers[place]);
     let (one, other) = (a.coupon.terms.as_ref(), b.coupon.terms.as_ref());
-    let of_one_template = a.coupon.template_id == b.coupon.template_id && one.stack_limit == other.stack_limit;
-    let no_budget = a.coupon.budget_left.is_none() && b.coupon.budget_left.is_none();
-    (of_one_template && a.coupon.budget_left == b.coupon.budget_left || no_budget && alone(a) && alone(b))
-        && (one.class, one.priority, one.kind) == (other.class, other.priority, other.kind)
-        && (one.exclusive, one.joint) == (other.exclusive, other.joint)
+    let alone = |template_id| offers.iter().filter(|offer| offer.coupon.template_id == template_id).count() == 1;
+    let alike = || {
+        let of_one_template = a.coupon.template_id == b.coupon.template_id && one.stack_limit == other.stack_limit;
+        let no_budget = a.coupon.budget_left.is_none() && b.coupon.budget_left.is_none();
+        of_one_template && a.coupon.budget_left == b.coupon.budget_left
+            || no_budget && alone(a.coupon.template_id) && alone(b.coupon.template_id)
+    };
+    // The order of application looks at class, priority and kind first.
+    one.turn == other.turn
         && (a.target, a.promise) == (b.target, b.promise)
         && a.places == b.places
         && a.picks == b.picks
+        && (one.exclusive, one.joint) == (other.exclusive, other.joint)
         && Group::of(one, rules) == Group::of(other, rules)
+        && alike()
 }
 
-/// By line; empty where no offer looks at units.
-fn tracked_lines(cart: &Cart, offers: &[Offer<'_>]) -> Vec<bool> {
-    let mut tracked = Vec::new();
-    for offer in offers.iter().filter(|offer| offer.picks.is_some()) {
-        tracked.resize(cart.lines.len(), false);
-        for &place in &offer.places {
-            tracked[place] = true;
-        }
-    }
-    tracked
-}
-
-/// The lines or shipments that an offer touches, without those that cost nothing.
-struct Reach([u64; 8]);
-
-impl Reach {
-    fn of(cart: &Cart, offer: &Offer<'_>) -> Self {
-        let mut words = [0; 8];
-        for &place in &offer.places {
-            let list = match offer.target {
-                Target::Lines => cart.lines[place].list(),
-                Target::Shipments => cart.shipments[place].amount,
-            };
-            if list > 0 {
-                words[place / 64] |= 1 << (place % 64);
-            }
-        }
-        Self(words)
-    }
-
-    fn meets(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
-    }
-
-    fn is_in(&self, other: &Self) -> bool {
-        self.0.iter().zip(&other.0).all(|(a, b)| a & !b == 0)
-    }
+/// Lines whose units an offer looks at.
+fn tracked_lines(offers: &[Offer<'_>]) -> Places {
+    Places::of(offers.iter().filter(|offer| offer.picks.is_some()).flat_map(|offer| offer.places.iter()))
 }

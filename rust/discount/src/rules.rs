@@ -57,10 +57,21 @@ impl Rules {
         violations.or(Self(spec))
     }
 
+    /// These rules for a call with another least amount payable.
+    pub fn with_minimum_payable(&self, minimum_payable: i64) -> Result<Self, Violations> {
+        let mut violations = Violations::default();
+        violations.at_least("minimum_payable", minimum_payable, 0);
+        violations.or(Self(RulesSpec { minimum_payable, ..self.0.clone() }))
+    }
+
+    pub fn submitted_limit(&self) -> usize {
+        usize::try_from(self.0.submitted_limit).unwrap_or(MAX_SUBMITTED)
+    }
+
     /// Refuses a call with too many coupons.
     pub fn check_submitted(&self, count: usize) -> Result<(), Violations> {
         let mut violations = Violations::default();
-        violations.at_most_entries("coupons", count, usize::try_from(self.0.submitted_limit).unwrap_or(MAX_SUBMITTED));
+        violations.at_most_entries("coupons", count, self.submitted_limit());
         violations.or(())
     }
 }

@@ -18,15 +18,16 @@ pub struct ScopeSpec {
 }
 
 /// A checked scope.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scope {
     include: Names,
     exclude: Names,
+    everything: bool,
 }
 
 impl Scope {
     pub(crate) fn new(spec: ScopeSpec, violations: &mut Violations) -> Self {
-        Self {
+        let mut scope = Self {
             include: Names {
                 skus: IdSet::new("include_skus", spec.include_skus, violations),
                 spus: IdSet::new("include_spus", spec.include_spus, violations),
@@ -39,11 +40,14 @@ impl Scope {
                 categories: IdSet::new("exclude_categories", spec.exclude_categories, violations),
                 shops: IdSet::new("exclude_shops", spec.exclude_shops, violations),
             },
-        }
+            everything: false,
+        };
+        scope.everything = scope.include.is_empty() && scope.exclude.is_empty();
+        scope
     }
 
     pub(crate) fn is_everything(&self) -> bool {
-        self.include.is_empty() && self.exclude.is_empty()
+        self.everything
     }
 
     /// Whether it names goods and not only shops.

@@ -6,8 +6,12 @@
 //! limits are nested (template within group within count), so taking the largest first is the most.
 use std::cmp::Reverse;
 
-use crate::nets::Nets;
+use smallvec::SmallVec;
+
+use crate::nets::{Nets, Tables};
 use crate::problem::{MAX, Problem, Set, members};
+
+type Ranks = SmallVec<[i64; MAX]>;
 
 /// A set and what it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,7 +45,15 @@ pub(crate) struct Search<'p, 'a> {
     /// What may still be spent: 1 a node, and more for large carts.
     work_left: i64,
     pub(crate) nodes: u64,
+    root: (Node, Order),
+    // Of the set at hand:
+    /// By candidate.
+    taken: [i64; MAX],
+    /// By template.
+    spent: [i64; MAX],
+    limits: Limits,
     nets: Vec<Nets>,
+    tables: Tables,
 }
 
 /// A set whose coupons are applied, and what may still come after them.
@@ -54,13 +66,8 @@ struct Node {
     /// Candidates that may still be added.
     open: Set,
     basis: [i64; MAX],
-    /// What each candidate would take now, budgets apart; 0 of those that can't.
+    /// What each open candidate would take now, budgets and what is payable apart.
     takes: [i64; MAX],
-    taken: [i64; MAX],
-    /// By template.
-    spent: [i64; MAX],
-    in_group: [u8; MAX + 1],
-    of_template: [u8; MAX],
     /// Which of the kept nets it stands on, and whose discounts these do not have yet.
     level: usize,
     pending: Set,
@@ -68,7 +75,19 @@ struct Node {
 
 impl<'p, 'a> Search<'p, 'a> {
     pub(crate) fn new(problem: &'p Problem<'a>, work: i64) -> Self {
-        Self {
+        let mut root = Node {
+            set: 0,
+            count: 0,
+            total: 0,
+            headroom: problem.headroom,
+            open: problem.everyone(),
+            basis: problem.basis,
+            takes: [0; MAX],
+            level: 0,
+            pending: 0,
+        };
+        root.weigh(problem, root.open);
+        let mut search = Self {
             problem,
             aim: Aim::Best,
             best: Found::default(),
@@ -78,8 +97,15 @@ impl<'p, 'a> Search<'p, 'a> {
             cut: false,
             work_left: work,
             nodes: 0,
-            nets: Vec::new(),
-        }
+            root: (root, Order::default()),
+            taken: [0; MAX],
+            spent: [0; MAX],
+            limits: Limits::of(problem),
+            nets: vec![problem.nets.clone()],
+            tables: problem.tables.clone(),
+        };
+        search.root.1 = search.order(&search.root.0, members(search.root.0.open));
+        search
     }
 
     /// Finds the best set; the most that any set could take.
@@ -104,38 +130,20 @@ impl<'p, 'a> Search<'p, 'a> {
     fn start(&mut self, aim: Aim, open: Set) {
         self.aim = aim;
         self.open = 0;
-        if self.nets.is_empty() {
-            self.nets.push(self.problem.nets.clone());
+        let (mut root, order) = self.root.clone();
+        root.open &= open;
+        if self.can_improve(&root, &order) {
+            self.visit(&root, &order);
         }
-        let mut root = Node {
-            set: 0,
-            count: 0,
-            total: 0,
-            headroom: self.problem.headroom,
-            open,
-            basis: self.problem.basis,
-            takes: [0; MAX],
-            taken: [0; MAX],
-            spent: [0; MAX],
-            in_group: [0; MAX + 1],
-            of_template: [0; MAX],
-            level: 0,
-            pending: 0,
-        };
-        self.weigh(&mut root);
-        self.visit(&root);
     }
 
-    fn visit(&mut self, node: &Node) {
-        let order = Order::of(node, self.problem);
-        if !self.can_improve(node, &order) {
-            return;
-        }
+    /// Of a node that can improve on what is known.
+    fn visit(&mut self, node: &Node, order: &Order) {
         let mut children: [(i64, usize); MAX] = [(0, 0); MAX];
         let mut count = 0;
         for place in members(self.choosable(node)) {
             let Some(discount) = self.discount(node, place) else { continue };
-            let bound = self.bound(node, &order, place, discount);
+            let bound = self.bound(node, order, place, discount);
             if bound >= self.wanted() {
                 children[count] = (bound, place);
                 count += 1;
@@ -148,7 +156,7 @@ impl<'p, 'a> Search<'p, 'a> {
                 return;
             }
             let Some(discount) = self.discount(node, place) else { continue };
-            if self.aim == Aim::Best && bound == self.best.total && !self.may_win_a_tie(node, &order, place, discount) {
+            if self.aim == Aim::Best && bound == self.best.total && !self.may_win_a_tie(node, order, place, discount) {
                 continue;
             }
             if self.work_left <= 0 {
@@ -156,22 +164,43 @@ impl<'p, 'a> Search<'p, 'a> {
                 self.cut = true;
                 return;
             }
-            let mut child = self.child(node, place, discount);
-            self.evaluate(&child);
+            self.descend(node, order, place, discount);
+        }
+    }
+
+    /// Looks at the set with one more coupon, and what may come after it.
+    fn descend(&mut self, node: &Node, order: &Order, place: usize, discount: i64) {
+        let template = usize::from(self.problem.template[place]);
+        let limits = self.limits;
+        self.limits.add(self.problem, place);
+        self.taken[place] = discount;
+        self.spent[template] += discount;
+        let mut child = self.child(node, place, discount);
+        self.evaluate(&child);
+        let mut child_order = self.order(&child, order.places());
+        if self.can_improve(&child, &child_order) {
             let across = child.open & self.problem.across[place];
-            if across != 0 && self.can_improve(&child, &Order::of(&child, self.problem)) {
+            if across != 0 {
                 self.sum_up_again(&mut child, across);
+                child_order = self.order(&child, child_order.places());
             }
-            if child.open != 0 {
-                self.visit(&child);
+            if across == 0 || self.can_improve(&child, &child_order) {
+                self.visit(&child, &child_order);
             }
         }
+        self.spent[template] -= discount;
+        self.limits = limits;
     }
 
     /// Whether anything that comes after this set is worth a look.
     fn can_improve(&self, node: &Node, order: &Order) -> bool {
-        let most = self.most(order, node.open, &Limits::of(node, self.problem));
-        node.open != 0 && node.total + node.headroom.min(most) >= self.wanted()
+        let most = match self.aim {
+            Aim::With(candidate) if node.set >> candidate & 1 == 0 => {
+                self.most_with(node, order, candidate, node.open, self.limits)
+            }
+            _ => Some(self.most(node, order, node.open, &self.limits)),
+        };
+        node.open != 0 && most.is_some_and(|most| node.total + node.headroom.min(most) >= self.wanted())
     }
 
     /// The least bound that is worth a look.
@@ -200,73 +229,91 @@ impl<'p, 'a> Search<'p, 'a> {
     /// What a candidate takes if it comes next; `None` where its budget is too small for that.
     fn discount(&self, node: &Node, place: usize) -> Option<i64> {
         let discount = node.takes[place].min(node.headroom);
-        let fits = self.problem.budget[place]
-            .is_none_or(|left| discount <= left - node.spent[usize::from(self.problem.template[place])]);
-        (fits && discount > 0).then_some(discount)
+        (discount > 0 && self.budget_left(place).is_none_or(|left| discount <= left)).then_some(discount)
+    }
+
+    fn budget_left(&self, place: usize) -> Option<i64> {
+        Some(self.problem.budget[place]? - self.spent[usize::from(self.problem.template[place])])
+    }
+
+    /// The most that a candidate takes after any set that comes of this one.
+    fn at_most(&self, node: &Node, place: usize) -> i64 {
+        let most = node.takes[place].min(node.headroom);
+        self.budget_left(place).map_or(most, |left| most.min(left.max(0)))
     }
 
     /// The most that a set can take which has this candidate next, and then only later ones.
     fn bound(&self, node: &Node, order: &Order, place: usize, discount: i64) -> i64 {
-        let mut later = node.open & !upto(place) & !self.problem.conflicts[place];
-        let mut limits = Limits::of(node, self.problem);
-        limits.add(place);
-        let mut forced = 0;
-        if let Aim::With(candidate) = self.aim
-            && (node.set | 1 << place) >> candidate & 1 == 0
-        {
-            if later >> candidate & 1 == 0 || !limits.has_room(candidate) {
-                return 0;
+        let later = node.open & !upto(place) & !self.problem.conflicts[place];
+        let mut limits = self.limits;
+        limits.add(self.problem, place);
+        let most = match self.aim {
+            Aim::With(candidate) if (node.set | 1 << place) >> candidate & 1 == 0 => {
+                match self.most_with(node, order, candidate, later, limits) {
+                    Some(most) => most,
+                    None => return 0,
+                }
             }
-            limits.add(candidate);
-            later &= !(1 << candidate) & !self.problem.conflicts[candidate];
-            forced = order.most(candidate);
+            _ => self.most(node, order, later, &limits),
+        };
+        node.total + discount + most.min(node.headroom - discount)
+    }
+
+    /// The most of these candidates with this one among them; `None` where it can't be.
+    fn most_with(&self, node: &Node, order: &Order, candidate: usize, set: Set, mut limits: Limits) -> Option<i64> {
+        if set >> candidate & 1 == 0 || !limits.has_room(candidate) {
+            return None;
         }
-        let rest = node.headroom - discount;
-        node.total + discount + rest.min(forced.saturating_add(self.most(order, later, &limits)))
+        limits.add(self.problem, candidate);
+        let others = set & !(1 << candidate) & !self.problem.conflicts[candidate];
+        Some(self.most(node, order, others, &limits).saturating_add(self.at_most(node, candidate)))
     }
 
     /// The most of these candidates within the limits.
-    fn most(&self, order: &Order, set: Set, limits: &Limits<'_, '_>) -> i64 {
+    fn most(&self, node: &Node, order: &Order, set: Set, limits: &Limits) -> i64 {
+        let sum = |set| order.climb(self.problem, set, *limits, i64::MAX).0;
         let exclusive = self.problem.exclusive;
         if set & exclusive == 0 {
-            return order.sum(set, *limits);
+            return sum(set);
         }
         // A set with an exclusive one has otherwise only joint ones; two exclusive ones are both joint.
-        let alone = members(set & exclusive & !self.problem.joint).map(|place| order.most(place)).max().unwrap_or(0);
-        let beside = order.sum(set & self.problem.joint, *limits).saturating_add(alone);
-        order.sum(set & !exclusive, *limits).max(beside)
+        let alone = members(set & exclusive & !self.problem.joint).map(|place| self.at_most(node, place)).max();
+        sum(set & !exclusive).max(sum(set & self.problem.joint).saturating_add(alone.unwrap_or(0)))
     }
 
     /// Of a branch that can do no more than equal the best: whether it could do so with fewer coupons, or as many that
     /// expire earlier or have smaller ids.
     fn may_win_a_tie(&self, node: &Node, order: &Order, place: usize, discount: i64) -> bool {
         let later = node.open & !upto(place);
-        let mut limits = Limits::of(node, self.problem);
-        limits.add(place);
+        let mut limits = self.limits;
+        limits.add(self.problem, place);
         let missing = self.best.total - node.total - discount;
-        let fewest = node.count + 1 + order.fewest(later, limits, missing);
+        let (reached, more) = order.climb(self.problem, later, limits, missing);
+        if reached < missing {
+            return false;
+        }
+        let fewest = node.count + 1 + more;
         let best = self.best.set;
         match fewest.cmp(&best.count_ones()) {
             std::cmp::Ordering::Less => true,
             std::cmp::Ordering::Greater => false,
             std::cmp::Ordering::Equal => {
-                let more = (fewest - node.count - 1) as usize;
-                self.least_ranks(node.set | 1 << place, later, more) < self.ranks(best)
+                self.least_ranks(node.set | 1 << place, later, more as usize) < self.ranks(best)
             }
         }
     }
 
     /// Sorted expiries, then sorted ids.
-    fn ranks(&self, set: Set) -> (Vec<i64>, Vec<i64>) {
+    fn ranks(&self, set: Set) -> (Ranks, Ranks) {
         self.least_ranks(set, 0, 0)
     }
 
     /// The same of the best that could come of a set with so many more of the others.
-    fn least_ranks(&self, set: Set, others: Set, more: usize) -> (Vec<i64>, Vec<i64>) {
+    fn least_ranks(&self, set: Set, others: Set, more: usize) -> (Ranks, Ranks) {
         let least = |field: fn(&(i64, i64)) -> i64| {
-            let mut of_others: Vec<i64> = members(others).map(|place| field(&self.problem.rank[place])).collect();
+            let mut of_others: Ranks = members(others).map(|place| field(&self.problem.rank[place])).collect();
             of_others.sort_unstable();
-            let mut all: Vec<i64> = members(set).map(|place| field(&self.problem.rank[place])).collect();
+            let mut all: Ranks = members(set).map(|place| field(&self.problem.rank[place])).collect();
             all.extend(of_others.into_iter().take(more));
             all.sort_unstable();
             all
@@ -305,36 +352,41 @@ impl<'p, 'a> Search<'p, 'a> {
         child.count += 1;
         child.total += discount;
         child.headroom -= discount;
-        child.taken[place] = discount;
         child.pending |= 1 << place;
+        child.open &= !upto(place) & !problem.conflicts[place];
+        if child.count >= problem.count_limit || child.headroom == 0 {
+            child.open = 0;
+        }
         let (group, template) = (usize::from(problem.group[place]), usize::from(problem.template[place]));
-        child.in_group[group] += 1;
-        child.of_template[template] += 1;
-        child.spent[template] += discount;
-        child.open =
-            if child.count < problem.count_limit { node.open & !upto(place) & !problem.conflicts[place] } else { 0 };
-        if child.in_group[group] >= problem.group_limit[group] {
+        if self.limits.in_group[group] >= problem.group_limit[group] {
             child.open &= !problem.group_members[group];
         }
         for other in members(child.open & problem.template_members[template]) {
-            if child.of_template[template] >= problem.stack_limit[other] {
+            if self.limits.of_template[template] >= problem.stack_limit[other] {
                 child.open &= !(1 << other);
             }
         }
-        for later in members(child.open & problem.within[place]) {
+        let changed = child.open & problem.within[place];
+        for later in members(changed) {
             child.basis[later] -= discount;
         }
-        self.weigh(&mut child);
+        child.weigh(problem, changed);
         child
     }
 
     /// Brings the bases that only the nets can tell from what they were, which is no less, to what they are.
     fn sum_up_again(&mut self, child: &mut Node, across: Set) {
         self.bring_nets(child);
+        let (mut known, mut sums) = (0 as Set, [0; MAX]);
         for later in members(across) {
-            child.basis[later] = self.nets[child.level].basis(&self.problem.offers[later]);
+            let source = usize::from(self.problem.source[later]);
+            if known >> source & 1 == 0 {
+                known |= 1 << source;
+                sums[source] = self.nets[child.level].basis(&self.problem.offers[source]);
+            }
+            child.basis[later] = sums[source];
         }
-        self.weigh(child);
+        child.weigh(self.problem, across);
     }
 
     /// Brings the nets up to what the set has taken, on a level of their own.
@@ -349,21 +401,41 @@ impl<'p, 'a> Search<'p, 'a> {
         for taker in members(child.pending) {
             let offer = &self.problem.offers[taker];
             self.work_left -= offer.places.len() as i64 / 16;
-            nets.take(offer, child.taken[taker], |_, _, _| {});
+            let basis = nets.basis(offer);
+            nets.take(offer, self.taken[taker], basis, &mut self.tables, |_, _, _| {});
         }
         child.level = level;
         child.pending = 0;
     }
 
-    /// What each open candidate would take now; closes those that can take nothing any more.
-    fn weigh(&self, node: &mut Node) {
-        if node.headroom == 0 {
-            node.open = 0;
+    /// Candidates that are open, with the most that each can take, the largest first; `places` are these and maybe others,
+    /// best in about that order.
+    fn order(&self, node: &Node, places: impl Iterator<Item = usize>) -> Order {
+        let mut order = Order::default();
+        for place in places.filter(|place| node.open >> place & 1 == 1) {
+            let entry = (self.at_most(node, place), place as u8);
+            let mut at = order.len;
+            while at > 0 && {
+                let (most, earlier) = order.entries[at - 1];
+                most < entry.0 || most == entry.0 && earlier > entry.1
+            } {
+                order.entries[at] = order.entries[at - 1];
+                at -= 1;
+            }
+            order.entries[at] = entry;
+            order.len += 1;
         }
-        for place in members(node.open) {
-            node.takes[place] = self.problem.promise[place].of(node.basis[place]).map_or(0, |(takes, _)| takes);
-            if node.takes[place] == 0 {
-                node.open &= !(1 << place);
+        order
+    }
+}
+
+impl Node {
+    /// What each of these candidates takes of its basis now; closes those that can take nothing any more.
+    fn weigh(&mut self, problem: &Problem<'_>, candidates: Set) {
+        for place in members(candidates) {
+            self.takes[place] = problem.promise[place].takes(self.basis[place]);
+            if self.takes[place] == 0 {
+                self.open &= !(1 << place);
             }
         }
     }
@@ -374,53 +446,30 @@ fn upto(place: usize) -> Set {
     ((2_u64 << place) - 1) as Set
 }
 
-/// Open candidates with the most that each can take, the largest first.
+/// Candidates with the most that each can take, the largest first.
+#[derive(Clone, Default)]
 struct Order {
     entries: [(i64, u8); MAX],
     len: usize,
-    most: [i64; MAX],
 }
 
 impl Order {
-    fn of(node: &Node, problem: &Problem<'_>) -> Self {
-        let mut order = Self { entries: [(0, 0); MAX], len: 0, most: [0; MAX] };
-        for place in members(node.open) {
-            let mut most = node.takes[place].min(node.headroom);
-            if let Some(left) = problem.budget[place] {
-                most = most.min((left - node.spent[usize::from(problem.template[place])]).max(0));
-            }
-            order.most[place] = most;
-            order.entries[order.len] = (most, place as u8);
-            order.len += 1;
-        }
-        order.entries[..order.len].sort_unstable_by_key(|&(most, place)| (Reverse(most), place));
-        order
+    fn places(&self) -> impl Iterator<Item = usize> {
+        self.entries[..self.len].iter().map(|&(_, place)| usize::from(place))
     }
 
-    fn most(&self, place: usize) -> i64 {
-        self.most[place]
-    }
-
-    fn sum(&self, set: Set, limits: Limits<'_, '_>) -> i64 {
-        self.climb(set, limits, i64::MAX).0
-    }
-
-    /// How many of these candidates it takes at least to reach an amount.
-    fn fewest(&self, set: Set, limits: Limits<'_, '_>, amount: i64) -> u32 {
-        let (reached, count) = self.climb(set, limits, amount);
-        if reached < amount { u32::MAX / 2 } else { count }
-    }
-
-    /// The largest first, until an amount is reached.
-    fn climb(&self, set: Set, mut limits: Limits<'_, '_>, amount: i64) -> (i64, u32) {
+    /// The most of these candidates within the limits, until an amount is reached, and how many they are.
+    fn climb(&self, problem: &Problem<'_>, mut set: Set, mut limits: Limits, amount: i64) -> (i64, u32) {
         let (mut sum, mut count) = (0_i64, 0);
         for &(most, place) in &self.entries[..self.len] {
-            if limits.slots == 0 || sum >= amount {
+            set &= !limits.full;
+            if set == 0 || sum >= amount {
                 break;
             }
             let place = usize::from(place);
-            if set >> place & 1 == 1 && limits.has_room(place) {
-                limits.add(place);
+            if set >> place & 1 == 1 {
+                set &= !(1 << place);
+                limits.add(problem, place);
                 sum = sum.saturating_add(most);
                 count += 1;
             }
@@ -429,35 +478,38 @@ impl Order {
     }
 }
 
-/// What groups, templates and the count still have room for.
+/// What groups, templates and the count have no room for any more.
 #[derive(Clone, Copy)]
-struct Limits<'p, 'a> {
-    problem: &'p Problem<'a>,
+struct Limits {
     in_group: [u8; MAX + 1],
     of_template: [u8; MAX],
     slots: u32,
+    /// Candidates without room.
+    full: Set,
 }
 
-impl<'p, 'a> Limits<'p, 'a> {
-    fn of(node: &Node, problem: &'p Problem<'a>) -> Self {
-        Self {
-            problem,
-            in_group: node.in_group,
-            of_template: node.of_template,
-            slots: problem.count_limit - node.count,
-        }
+impl Limits {
+    fn of(problem: &Problem<'_>) -> Self {
+        Self { in_group: [0; MAX + 1], of_template: [0; MAX], slots: problem.count_limit, full: 0 }
     }
 
     fn has_room(&self, place: usize) -> bool {
-        let (group, template) = (usize::from(self.problem.group[place]), usize::from(self.problem.template[place]));
-        self.slots > 0
-            && self.in_group[group] < self.problem.group_limit[group]
-            && self.of_template[template] < self.problem.bound_stack_limit[template]
+        self.full >> place & 1 == 0
     }
 
-    fn add(&mut self, place: usize) {
-        self.in_group[usize::from(self.problem.group[place])] += 1;
-        self.of_template[usize::from(self.problem.template[place])] += 1;
+    fn add(&mut self, problem: &Problem<'_>, place: usize) {
+        let (group, template) = (usize::from(problem.group[place]), usize::from(problem.template[place]));
+        self.in_group[group] += 1;
+        self.of_template[template] += 1;
         self.slots -= 1;
+        if self.in_group[group] >= problem.group_limit[group] {
+            self.full |= problem.group_members[group];
+        }
+        if self.of_template[template] >= problem.bound_stack_limit[template] {
+            self.full |= problem.template_members[template];
+        }
+        if self.slots == 0 {
+            self.full = Set::MAX;
+        }
     }
 }

@@ -1,61 +1,67 @@
 //! Largest-remainder allocation, the one rule for lines, shipments and units: floor(D·net/ΣN) each, and the spare minor
 //! units to the larger remainder, then the larger net, then the earlier place.
-use smallvec::SmallVec;
 
-/// `count` neighbours of equal net. A line is a stack of one.
+/// `count` neighbours of equal net, and what they get: `each`, and the first `plus_one` of them one more. A line is a
+/// stack of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stack {
     pub(crate) count: i64,
     pub(crate) net: i64,
-}
-
-impl Stack {
-    pub(crate) fn one(net: i64) -> Self {
-        Self { count: 1, net }
-    }
-}
-
-/// What the members of a stack get: `each`, and the first `plus_one` of them one more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Share {
     pub(crate) each: i64,
     pub(crate) plus_one: i64,
 }
 
-pub(crate) type Shares = SmallVec<[Share; 16]>;
+impl Stack {
+    pub(crate) fn new(count: i64, net: i64) -> Self {
+        Self { count, net, each: 0, plus_one: 0 }
+    }
+}
 
-/// Splits `amount`, which is 0 to the sum of the stacks; that sum fits in 64 bits. Nobody gets more than its net, and the
-/// shares sum up to `amount` exactly: a stack with a remainder has room for one more, as its floor is below its net.
-pub(crate) fn split(amount: i64, stacks: &[Stack]) -> Shares {
-    let total: i64 = stacks.iter().map(|stack| stack.count * stack.net).sum();
-    debug_assert!((0..=total).contains(&amount));
-    if amount == total {
-        return stacks.iter().map(|stack| Share { each: stack.net, plus_one: 0 }).collect();
+/// Where things are split; it is kept from one split to the next.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    pub(crate) stacks: Vec<Stack>,
+    /// (remainder, net, place), for the spare minor units.
+    queue: Vec<(i64, i64, u32)>,
+}
+
+impl Table {
+    pub(crate) fn with_capacity(stacks: usize) -> Self {
+        Self { stacks: Vec::with_capacity(stacks), queue: Vec::with_capacity(stacks) }
     }
-    let mut shares = Shares::with_capacity(stacks.len());
-    let mut waiting: SmallVec<[(i64, i64, usize); 16]> = SmallVec::with_capacity(stacks.len());
-    let mut spare = amount;
-    for (place, stack) in stacks.iter().enumerate() {
-        let (each, remainder) = scale(amount, stack.net, total);
-        spare -= stack.count * each;
-        shares.push(Share { each, plus_one: 0 });
-        if remainder > 0 {
-            waiting.push((remainder, stack.net, place));
+
+    /// Splits `amount`, which is 0 to `total`, the sum of the stacks' nets. Nobody gets more than its net, and what they
+    /// get sums up to `amount` exactly: a stack with a remainder has room for one more, as its floor is below its net, and
+    /// there are more remainders than spare units.
+    pub(crate) fn split(&mut self, amount: i64, total: i64) {
+        debug_assert_eq!(self.stacks.iter().map(|stack| stack.count * stack.net).sum::<i64>(), total);
+        debug_assert!((0..=total).contains(&amount));
+        if amount == total {
+            self.stacks.iter_mut().for_each(|stack| stack.each = stack.net);
+            return;
         }
-    }
-    if spare > 0 {
-        waiting.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(&b.2)));
-        for (_, _, place) in waiting {
-            let given = spare.min(stacks[place].count);
-            shares[place].plus_one = given;
-            spare -= given;
+        let mut spare = amount;
+        self.queue.clear();
+        self.queue.extend(self.stacks.iter_mut().zip(0..).map(|(stack, place)| {
+            let (each, remainder) = scale(amount, stack.net, total);
+            stack.each = each;
+            spare -= stack.count * each;
+            (remainder, stack.net, place)
+        }));
+        if spare == 0 {
+            return;
+        }
+        self.queue.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(&b.2)));
+        for &(_, _, place) in &self.queue {
+            let stack = &mut self.stacks[place as usize];
+            stack.plus_one = spare.min(stack.count);
+            spare -= stack.plus_one;
             if spare == 0 {
-                break;
+                return;
             }
         }
+        debug_assert_eq!(spare, 0);
     }
-    debug_assert_eq!(spare, 0);
-    shares
 }
 
 /// Quotient and remainder of `amount · net / total`, where `amount < total` or all are equal.
@@ -75,9 +81,16 @@ fn scale(amount: i64, net: i64, total: i64) -> (i64, i64) {
 mod tests {
     use super::*;
 
+    fn table(amount: i64, stacks: &[(i64, i64)]) -> Table {
+        let mut table = Table::default();
+        table.stacks.extend(stacks.iter().map(|&(count, net)| Stack::new(count, net)));
+        table.split(amount, stacks.iter().map(|(count, net)| count * net).sum());
+        table
+    }
+
     fn amounts(amount: i64, nets: &[i64]) -> Vec<i64> {
-        let stacks: Vec<_> = nets.iter().map(|&net| Stack { count: 1, net }).collect();
-        split(amount, &stacks).iter().map(|share| share.each + share.plus_one).collect()
+        let stacks: Vec<_> = nets.iter().map(|&net| (1, net)).collect();
+        table(amount, &stacks).stacks.iter().map(|stack| stack.each + stack.plus_one).collect()
     }
 
     #[test]
@@ -112,13 +125,12 @@ mod tests {
 
     #[test]
     fn a_stack_is_split_as_its_members_would_be() {
-        let stacks = [Stack { count: 3, net: 100 }, Stack { count: 2, net: 99 }];
         let members = amounts(200, &[100, 100, 100, 99, 99]);
-        let spread: Vec<_> = split(200, &stacks)
+        let table = table(200, &[(3, 100), (2, 99)]);
+        let spread = table
+            .stacks
             .iter()
-            .zip(&stacks)
-            .flat_map(|(share, stack)| (0..stack.count).map(|member| share.each + i64::from(member < share.plus_one)))
-            .collect();
-        assert_eq!(spread, members);
+            .flat_map(|stack| (0..stack.count).map(move |member| stack.each + i64::from(member < stack.plus_one)));
+        assert_eq!(spread.collect::<Vec<_>>(), members);
     }
 }

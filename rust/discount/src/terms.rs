@@ -169,6 +169,8 @@ impl TermsSpec {
 /// Checked terms.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
+    /// Class, priority and kind: smaller is applied earlier.
+    pub(crate) turn: u64,
     pub(crate) kind: Kind,
     pub(crate) class: Class,
     pub(crate) currency: Currency,
@@ -218,6 +220,7 @@ pub(crate) enum Grouping {
 impl Terms {
     pub fn new(spec: TermsSpec) -> Result<Self, Violations> {
         let mut violations = Violations::default();
+        let turn = turn(&spec);
         check_class(&spec, &mut violations);
         let currency = Currency::check(&spec.currency, &mut violations);
         check_conditions(&spec, &mut violations);
@@ -228,6 +231,7 @@ impl Terms {
         violations.between("stack_limit", spec.stack_limit, 1, MAX_SUBMITTED as i64);
         match benefit {
             Some(benefit) => violations.or(Self {
+                turn,
                 kind: spec.kind,
                 class: spec.class,
                 currency,
@@ -251,6 +255,12 @@ impl Terms {
     pub(crate) fn is_unscoped(&self) -> bool {
         self.scope.is_everything() && self.shop_id.is_none() && !self.exclude_sale_items
     }
+}
+
+fn turn(spec: &TermsSpec) -> u64 {
+    // A priority beyond 32 bits is refused.
+    let priority = i64::from(i32::MAX).saturating_sub(spec.priority) as u64 & 0xffff_ffff;
+    (spec.class as u64) << 40 | priority << 4 | spec.kind as u64
 }
 
 fn check_class(spec: &TermsSpec, violations: &mut Violations) {

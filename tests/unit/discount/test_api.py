@@ -9,6 +9,7 @@ import runpy
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -189,10 +190,39 @@ def test_an_error_is_a_value_error_that_tells_all_violations() -> None:
         price(Cart("CNY", (replace(LINE, quantity=0, unit_price=-1),)), [], now=NOW)
 
 
-@pytest.mark.parametrize("price_of_one", [9.99, "999", None, [1]])
+@pytest.mark.parametrize("price_of_one", [9.99, 999.0, "999", None, [1], True, False])
 def test_a_price_is_a_whole_number_and_never_a_float(price_of_one: object) -> None:
     cart = Cart("CNY", (replace(LINE, unit_price=cast("int", price_of_one)),))
     assert of_cart(cart) == [("lines[0].unit_price", "must be a whole number")]
+
+
+@pytest.mark.parametrize("wrong", [1.0, True])
+def test_every_number_refuses_what_only_looks_like_one(wrong: object) -> None:
+    def of(field: str, value: object) -> object:
+        return replace(cast("Any", value), **{field: wrong})
+
+    text = "must be a whole number"
+    assert of_cart(Cart("CNY", (), (), cast("int", wrong))) == [("order_total", text)]
+    for field in (
+        "amount_off",
+        "min_spend",
+        "min_quantity",
+        "max_discount",
+        "percent_off_bp",
+        "priority",
+        "stack_limit",
+    ):
+        terms = cast("Terms", of(field, TEN_OFF))
+        assert (field, text) in violations(InvalidTerms, partial(validate_terms, terms))
+    coupon = Coupon(1, 1, TEN_OFF)
+    for field in ("coupon_id", "template_id", "budget_left"):
+        given = cast("Coupon", of(field, coupon))
+        call = partial(price, CART, [given], now=NOW)
+        assert violations(InvalidCoupons, call) == [(f"coupons[0].{field}", text)]
+    for field in ("minimum_payable", "count_limit", "submitted_limit"):
+        shop_rules = cast("Rules", of(field, Rules()))
+        call = partial(price, CART, [], shop_rules, now=NOW)
+        assert violations(InvalidCoupons, call) == [(f"rules.{field}", text)]
 
 
 def test_a_number_beyond_64_bits_is_a_violation() -> None:

@@ -4,7 +4,7 @@ use pyo3::prelude::*;
 
 type LineShares = Vec<(usize, i64, Vec<(i64, i64, i64)>)>;
 type AppliedRow = (usize, i64, LineShares, Vec<(usize, i64)>, i64);
-type RejectedRow = (usize, &'static str, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
+pub(super) type RejectedRow = (usize, &'static str, Option<i64>, Option<i64>, Option<String>, Option<i64>, Option<i64>);
 type LineRow = (i64, i64, i64, Vec<(i64, i64)>);
 type HintRow = (usize, &'static str, i64, i64);
 type CertificateRow = (bool, i64, Option<(Vec<usize>, i64)>, u64);
@@ -89,7 +89,7 @@ impl Outcome {
 }
 
 /// (coupon, reason, short_by, with_coupon_id, group, left, less_by)
-fn row_of_refusal(coupon: usize, refusal: &Refusal) -> RejectedRow {
+pub(super) fn row_of_refusal(coupon: usize, refusal: &Refusal) -> RejectedRow {
     let mut row: RejectedRow = (coupon, refusal.name(), None, None, None, None, None);
     match refusal {
         Refusal::MinSpendNotMet { short_by } | Refusal::MinQuantityNotMet { short_by } => row.2 = Some(*short_by),

@@ -7,11 +7,11 @@ use couponry_discount::{
     Cart, CartSpec, Class, Coupon, CouponSpec, FixedPrice, Kind, Line, NthItem, Overshoot, Repeat, Rules, RulesSpec,
     ScopeSpec, Shipment, State, Terms, TermsSpec, Tier, Violations,
 };
-use pyo3::exceptions::PyOverflowError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{IntoPyDict, PyString, PyTuple, PyType};
+use pyo3::types::{IntoPyDict, PyBool, PyString, PyTuple, PyType};
 use pyo3::{PyClass, PyClassInitializer};
 
 /// Reads the attribute `$name` of `$object` with the reader `$read`.
@@ -243,6 +243,12 @@ fn read_shipment(found: &mut Violations, shipment: &Bound<'_, PyAny>) -> PyResul
     })
 }
 
+pub(super) fn rules(rules: &Bound<'_, PyAny>) -> PyResult<Result<Rules, Violations>> {
+    let mut found = Violations::default();
+    let read = read_rules(&mut found, rules, Inputs::of(rules.py())?)?;
+    Ok(read.ok_or(found))
+}
+
 fn read_rules(found: &mut Violations, rules: &Bound<'_, PyAny>, inputs: &Inputs) -> PyResult<Option<Rules>> {
     let ours = is(rules, &inputs.rules);
     if ours && let Some(known) = compiled::<CompiledRules>(rules) {
@@ -426,7 +432,9 @@ fn read_scope(found: &mut Violations, scope: &Bound<'_, PyAny>) -> PyResult<Scop
 }
 
 fn number(found: &mut Violations, field: &str, value: &Bound<'_, PyAny>) -> i64 {
-    value.extract().unwrap_or_else(|error: PyErr| {
+    // Python takes True for 1.
+    let number = if value.is_instance_of::<PyBool>() { Err(PyTypeError::new_err(())) } else { value.extract() };
+    number.unwrap_or_else(|error: PyErr| {
         let overflow = error.is_instance_of::<PyOverflowError>(value.py());
         found.add(field, if overflow { "must fit in 64 bits" } else { "must be a whole number" });
         0

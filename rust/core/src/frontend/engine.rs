@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use couponry_pricing::Calculator;
 use couponry_wire::{Config, Route, Routes};
 use parking_lot::{Mutex, RwLock};
 use pyo3::{
@@ -16,10 +17,11 @@ use pyo3::{
 use slab::Slab;
 
 use super::{
+    calculate::CalculateHot,
     hot::{HealthTable, L1Hot},
     protocol::Protocol,
 };
-use crate::{cache::L1, claims::ClaimBatcher};
+use crate::{cache::L1, claims::ClaimBatcher, discount::rules_of};
 
 /// Timers are not finer than this.
 const TICK: Duration = Duration::from_millis(5);
@@ -103,6 +105,19 @@ impl Engine {
         slf.get().set_hot(path, ClaimBatcher::answerer(&claims, slf.py()))?;
         claims.get().serve(slf.clone().unbind());
         slf.get().claims.set(claims).map_err(|_| PyValueError::new_err("claims have an answerer already"))
+    }
+
+    fn answer_calculations(
+        &self,
+        path: &str,
+        l1: &L1,
+        user_kind: &str,
+        template_kind: &str,
+        rules: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        let calculator = Calculator::new(rules_of(rules)?);
+        let most = self.config.max_send_message;
+        self.set_hot(path, Arc::new(CalculateHot::new(l1, user_kind, template_kind, calculator, most)?))
     }
 
     fn answer_health(&self, path: &str, table: &HealthTable) -> PyResult<()> {

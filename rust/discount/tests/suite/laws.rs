@@ -210,3 +210,145 @@ proptest! {
         prop_assert_eq!(whole, part);
     }
 }
+
+/// Of a cart that is small enough to be scaled.
+fn small_cart() -> impl Strategy<Value = Cart> {
+    any_cart().prop_filter("a small one", |cart| {
+        cart.lines().iter().all(|line| line.quantity < 10 && line.unit_price < 1_000_000)
+    })
+}
+
+/// With all amounts so many times as large.
+fn dearer(cart: &Cart, times: i64) -> Cart {
+    let lines = cart.lines().iter().map(|line| Line {
+        unit_price: line.unit_price * times,
+        list_unit_price: line.list_unit_price.map(|price| price * times),
+        ..line.clone()
+    });
+    let shipments = cart.shipments().iter().map(|each| Shipment { amount: each.amount * times, ..each.clone() });
+    self::cart(lines.collect(), shipments.collect())
+}
+
+/// With each line cut into lines of one unit.
+fn unit_by_unit(cart: &Cart) -> Cart {
+    let units = cart.lines().iter().flat_map(|line| {
+        (0..line.quantity).map(|unit| Line { line_id: format!("{}-{unit}", line.line_id), quantity: 1, ..line.clone() })
+    });
+    self::cart(units.collect(), cart.shipments().to_vec())
+}
+
+fn dearer_terms(terms: &TermsSpec, times: i64) -> TermsSpec {
+    let more = |amount: i64| amount.saturating_mul(times);
+    let tier = |tier: &Tier| Tier { min_spend: more(tier.min_spend), amount_off: more(tier.amount_off) };
+    TermsSpec {
+        min_spend: more(terms.min_spend),
+        amount_off: terms.amount_off.map(more),
+        max_discount: terms.max_discount.map(more),
+        tiers: terms.tiers.iter().map(tier).collect(),
+        repeat: terms.repeat.map(|repeat| Repeat { every: more(repeat.every), amount_off: more(repeat.amount_off) }),
+        fixed_price: terms.fixed_price.map(|fixed| FixedPrice { unit_price: more(fixed.unit_price), ..fixed }),
+        ..terms.clone()
+    }
+}
+
+/// What it takes alone, and the reason for nothing but where the amount would be 0.
+fn effect(cart: &Cart, terms: &TermsSpec) -> Result<i64, Refusal> {
+    match alone(cart, terms.clone()) {
+        Err(Refusal::NoEffect) => Ok(0),
+        effect => effect,
+    }
+}
+
+/// Net and count of the units of a line, told from its price and what each coupon took of each unit.
+fn units_left(cart: &Cart, decision: &Decision, place: usize) -> Vec<(i64, i64)> {
+    let shares = || decision.applied.iter().flat_map(|applied| &applied.lines).filter(move |share| share.line == place);
+    let mut cuts = vec![0, cart.lines()[place].quantity];
+    cuts.extend(shares().flat_map(|share| &share.units).flat_map(|run| [run.from, run.from + run.count]));
+    cuts.sort_unstable();
+    cuts.dedup();
+    let pieces = cuts.windows(2).map(|cut| {
+        let lost = |run: &&UnitRun| run.from <= cut[0] && cut[0] < run.from + run.count;
+        let taken: i64 = shares().flat_map(|share| &share.units).filter(lost).map(|run| run.amount).sum();
+        (cut[1] - cut[0], cart.lines()[place].unit_price - taken)
+    });
+    pieces.collect()
+}
+
+proptest! {
+    #[test]
+    fn each_stands_alone_as_it_does_when_it_is_given_alone(
+        cart in any_cart(), coupons in any_coupons(8), minimum in 0..500_i64,
+    ) {
+        let coupons = submitted(&coupons);
+        let rules = rules(minimum);
+        let each = price_each(&cart, &coupons, &rules, NOW);
+        for (coupon, effect) in coupons.iter().zip(each) {
+            let given = apply_given(&cart, std::slice::from_ref(coupon), &rules, NOW).unwrap();
+            let refusal = given.rejected.into_iter().next().map(|rejected| rejected.refusal);
+            prop_assert_eq!(effect, refusal.map_or(Ok(given.discount), Err));
+        }
+    }
+
+    #[test]
+    fn units_that_come_back_one_by_one_or_in_parts_add_up_to_their_line(
+        cart in any_cart(), coupons in any_coupons(8), part in any::<Index>(),
+    ) {
+        let decision = apply_given(&cart, &submitted(&coupons), &rules(0), NOW).unwrap();
+        for (place, receipt) in decision.lines.iter().enumerate() {
+            let pieces = units_left(&cart, &decision, place);
+            prop_assert!(pieces.iter().all(|&(_, net)| net >= 0));
+            // The first so many units come back first, the others later.
+            let first = part.index(cart.lines()[place].quantity as usize + 1) as i64;
+            let (mut left, mut early, mut late) = (first, 0, 0);
+            for &(count, net) in &pieces {
+                let now = count.min(left);
+                early += now * net;
+                late += (count - now) * net;
+                left -= now;
+            }
+            prop_assert_eq!(early + late, receipt.net);
+            let mut by_net = std::collections::BTreeMap::new();
+            pieces.iter().for_each(|&(count, net)| *by_net.entry(net).or_insert(0) += count);
+            prop_assert!(by_net.iter().map(|(&net, &count)| (count, net)).eq(receipt.units.iter().copied()));
+        }
+    }
+
+    #[test]
+    fn all_amounts_times_as_large_take_times_as_much_but_for_what_was_rounded(
+        cart in small_cart(), terms in any_terms(), times in 1..1_000_i64,
+    ) {
+        let rounds = matches!(terms.kind, Kind::PercentOff | Kind::NthItem);
+        match (effect(&cart, &terms), effect(&dearer(&cart, times), &dearer_terms(&terms, times))) {
+            (Ok(less), Ok(more)) if rounds => prop_assert!(2 * (more - times * less).abs() <= times + 1),
+            (Ok(less), Ok(more)) => prop_assert_eq!(more, times * less),
+            (Err(Refusal::MinSpendNotMet { short_by }), more) => {
+                prop_assert_eq!(more, Err(Refusal::MinSpendNotMet { short_by: times * short_by }));
+            }
+            (less, more) => prop_assert_eq!(less, more),
+        }
+    }
+
+    #[test]
+    fn a_line_of_many_units_is_as_many_lines_of_one(cart in small_cart(), terms in any_terms()) {
+        prop_assert_eq!(effect(&cart, &terms), effect(&unit_by_unit(&cart), &terms));
+    }
+
+    #[test]
+    fn amounts_for_everything_scale_together(
+        cart in small_cart(), figures in vec(any_figures(), 1..6), times in 1..1_000_i64,
+    ) {
+        let of_amounts = |terms: &TermsSpec| matches!(
+            terms.kind, Kind::ThresholdOff | Kind::InstantOff | Kind::FreeShipping
+        );
+        let discounts = |cart: &Cart, times: i64| {
+            let terms = figures.iter().filter(|terms| of_amounts(terms)).map(|terms| dearer_terms(terms, times));
+            let coupons: Vec<Coupon> = terms.zip(1..).map(|(terms, id)| coupon(id, ungrouped(terms))).collect();
+            apply_given(cart, &coupons, &rules(0), NOW).unwrap().applied
+        };
+        let (less, more) = (discounts(&cart, 1), discounts(&dearer(&cart, times), times));
+        prop_assert_eq!(
+            less.iter().map(|applied| (applied.coupon, applied.discount * times)).collect::<Vec<_>>(),
+            more.iter().map(|applied| (applied.coupon, applied.discount)).collect::<Vec<_>>()
+        );
+    }
+}

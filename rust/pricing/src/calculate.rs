@@ -1,0 +1,81 @@
+//! One call, from its bytes to those of its answer.
+use std::sync::Arc;
+
+use couponry_discount::{BestDecision, Cart, Coupon, CouponSpec, Rules, apply_given, best_within};
+
+use crate::held::{Template, Wallet};
+use crate::request::Request;
+use crate::response::{Answered, Named};
+
+/// A choice that needs more than this is the handler's: here everybody waits for it. About a millisecond.
+const WORK: i64 = 1_000;
+
+/// What L1 holds. `None`: not now, or not in a form that is answered here.
+pub trait Source {
+    fn wallet(&self, user_id: &str) -> Option<Arc<Wallet>>;
+    fn template(&self, template_id: i64) -> Option<Arc<Template>>;
+}
+
+/// Answers calls under one set of rules.
+pub struct Calculator(Rules);
+
+impl Calculator {
+    /// `minimum_payable` is each call's own.
+    pub fn new(rules: Rules) -> Self {
+        Self(rules)
+    }
+
+    /// The CalculateDiscountResponse to a CalculateDiscountRequest.
+    pub fn answer(&self, request: &[u8], source: &impl Source, now: i64) -> Option<Vec<u8>> {
+        let request = Request::read(request, self.0.submitted_limit())?;
+        let rules = self.0.with_minimum_payable(request.minimum_payable).ok()?;
+        let (mut coupons, mut named, mut again) = (Vec::new(), Vec::<Named>::new(), Vec::new());
+        if !request.coupon_ids.is_empty() {
+            let wallet = source.wallet(request.user_id)?;
+            for &coupon_id in &request.coupon_ids {
+                let held = wallet.find(coupon_id)?;
+                let name = Named { coupon_id, template_id: held.template_id };
+                if named.iter().any(|earlier| earlier.coupon_id == coupon_id) {
+                    again.push(name);
+                    continue;
+                }
+                let template = source.template(held.template_id)?;
+                if template.has_budget {
+                    return None;
+                }
+                named.push(name);
+                coupons.push(
+                    Coupon::new(CouponSpec {
+                        coupon_id,
+                        template_id: held.template_id,
+                        terms: Arc::clone(&template.terms),
+                        valid_from: held.valid_from,
+                        valid_until: held.valid_until,
+                        state: held.state_at(now),
+                        template_paused: template.paused,
+                        budget_left: None,
+                    })
+                    .ok()?,
+                );
+            }
+        }
+        let cart = Cart::new(request.cart).ok()?;
+        let (decision, certificate) = if request.best {
+            let BestDecision { decision, certificate } = best_within(&cart, &coupons, &rules, now, WORK).ok()?;
+            if !certificate.exact {
+                return None;
+            }
+            (decision, Some(certificate))
+        } else {
+            (apply_given(&cart, &coupons, &rules, now).ok()?, None)
+        };
+        let answered = Answered {
+            cart: &cart,
+            coupons: &named,
+            decision: &decision,
+            certificate: certificate.as_ref(),
+            again: &again,
+        };
+        Some(answered.write())
+    }
+}
