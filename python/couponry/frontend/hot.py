@@ -4,6 +4,7 @@ What L1 lacks is fetched through the layers, for all misses of a turn at once. E
 checks, what does not exist, a store that is down) stays with its servicer; one that is not here costs nothing.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -48,7 +49,9 @@ _CALCULATE: Final = "/couponry.v1.DiscountService/CalculateDiscount"
 
 def answer_hot_methods(server: NativeServer, l1: L1, layers: Layers, rules: Rules) -> None:
     """Teaches a server that has not started to answer them, and CalculateDiscount under these rules."""
-    server.answer_calculations(_CALCULATE, l1, rules, user_kind="user", template_kind="template")
+    server.answer_calculations(
+        _CALCULATE, l1, rules, user_kind="user", template_kind="template", fetch=_fetching_any(layers)
+    )
     for method in HOT_METHODS:
         server.answer_from_l1(
             method.path,
@@ -75,6 +78,19 @@ def _fetching(layers: Layers, kind: str) -> Fetch:
     async def fetch(keys: Sequence[str]) -> dict[str, bytes]:
         try:
             found = await layers.get_many(kind, keys)
+        except Unavailable:
+            return {}
+        return {key: payload for key, payload in zip(keys, found, strict=True) if payload is not None}
+
+    return fetch
+
+
+def _fetching_any(layers: Layers) -> Fetch:
+    """By keys that begin with their kind; what is there is in L1 afterwards."""
+
+    async def fetch(keys: Sequence[str]) -> dict[str, bytes]:
+        try:
+            found = await asyncio.gather(*(layers.get(*key.split(":", 1)) for key in keys))
         except Unavailable:
             return {}
         return {key: payload for key, payload in zip(keys, found, strict=True) if payload is not None}

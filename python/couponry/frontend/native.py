@@ -89,6 +89,7 @@ class _Calculations:
     user_kind: str
     template_kind: str
     rules: Rules
+    fetch: Fetch
 
 
 def make_server(settings: ServerSettings, *, reuse_port: bool) -> NativeServer:
@@ -203,13 +204,15 @@ class NativeServer(grpc.aio.Server):
         """
         self._hot[method] = _FromL1(l1, kind, key_field, item_field, many, fetch)
 
-    def answer_calculations(self, method: str, l1: L1, rules: Rules, *, user_kind: str, template_kind: str) -> None:
-        """Answers CalculateDiscount inside the extension where L1 holds the user's live coupons and their templates.
+    def answer_calculations(
+        self, method: str, l1: L1, rules: Rules, *, user_kind: str, template_kind: str, fetch: Fetch
+    ) -> None:
+        """Answers CalculateDiscount inside the extension from the user's live coupons and their templates in L1.
 
-        Its handler answers the same to the same call, and has all calls that are not plain: codes, what-ifs, budgets,
-        coupons that are not live, anything wrong.
+        `fetch` brings what is missing into L1; its keys are `kind:key`. The handler answers the same to the same call,
+        and has all calls that are not plain: codes, what-ifs, budgets, coupons that are not live, anything wrong.
         """
-        self._hot[method] = _Calculations(l1, user_kind, template_kind, rules)
+        self._hot[method] = _Calculations(l1, user_kind, template_kind, rules, fetch)
 
     def answer_in_batches(self, method: str, answer: Callable[[list[Call]], None]) -> None:
         """Hands the calls of a unary method to `answer` as one list for each turn of a connection, with no task and no
@@ -336,6 +339,7 @@ class NativeServer(grpc.aio.Server):
                 engine.answer_claims(path, hot)
             elif isinstance(hot, _Calculations):
                 engine.answer_calculations(path, hot.l1, hot.user_kind, hot.template_kind, hot.rules)
+                self._fetches[path] = hot.fetch
             else:
                 engine.answer_from_l1(path, hot.l1, hot.kind, hot.key_field, hot.item_field, hot.many)
                 if hot.fetch is not None:
@@ -384,7 +388,7 @@ class NativeServer(grpc.aio.Server):
         for call in calls:
             fetch = self._fetches.get(call.path)
             keys = None if fetch is None else call.hot_keys()
-            if fetch is None or keys is None:
+            if fetch is None or not keys:
                 others.append(call)
                 continue
             waiting, wanted = missed.setdefault(fetch, ([], {}))

@@ -16,6 +16,14 @@ pub trait Source {
     fn template(&self, template_id: i64) -> Option<Arc<Template>>;
 }
 
+/// An entry that an answer lacks.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Lack<'r> {
+    /// Of this user.
+    Wallet(&'r str),
+    Template(i64),
+}
+
 /// Answers calls under one set of rules.
 pub struct Calculator(Rules);
 
@@ -77,5 +85,27 @@ impl Calculator {
             again: &again,
         };
         Some(answered.write())
+    }
+
+    /// What there would have to be for an answer, as far as can be told; `None` where no entry would help.
+    pub fn lacks<'r>(&self, request: &'r [u8], source: &impl Source) -> Option<Vec<Lack<'r>>> {
+        let request = Request::read(request, self.0.submitted_limit())?;
+        if request.coupon_ids.is_empty() {
+            return None;
+        }
+        let Some(wallet) = source.wallet(request.user_id) else {
+            return Some(vec![Lack::Wallet(request.user_id)]);
+        };
+        let mut lacking = Vec::new();
+        for &coupon_id in &request.coupon_ids {
+            let template_id = wallet.find(coupon_id)?.template_id;
+            match source.template(template_id) {
+                Some(template) if template.has_budget => return None,
+                Some(_) => {}
+                None if lacking.contains(&Lack::Template(template_id)) => {}
+                None => lacking.push(Lack::Template(template_id)),
+            }
+        }
+        Some(lacking)
     }
 }

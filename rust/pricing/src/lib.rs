@@ -19,5 +19,5 @@ mod request;
 mod response;
 mod terms;
 
-pub use calculate::{Calculator, Source};
+pub use calculate::{Calculator, Lack, Source};
 pub use held::{Template, Wallet};

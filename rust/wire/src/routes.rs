@@ -30,14 +30,14 @@ pub struct Caller {
 pub trait Hot: Send + Sync {
     fn answer(&self, request: &[u8], caller: Caller) -> Answer;
 
-    /// The keys of the items that an answer is made of, for whoever can fetch what a miss lacked. None where only the
-    /// handler can answer.
+    /// The keys of the items that an answer is made of, or that it lacks now, for whoever can fetch what a miss lacked.
+    /// None, or nothing after a miss, where only the handler can answer.
     fn keys(&self, _request: &[u8]) -> Option<Vec<String>> {
         None
     }
 
-    /// The reply made of these items, those of `keys` in their order, framed.
-    fn compose(&self, _items: &[&[u8]]) -> Option<Bytes> {
+    /// The reply made of these items, those that `keys` names now in their order, framed.
+    fn compose(&self, _request: &[u8], _items: &[&[u8]]) -> Option<Bytes> {
         None
     }
 }

@@ -206,7 +206,13 @@ impl Call {
             items.push(item.cast_into::<PyBytes>()?);
         }
         let items: Vec<&[u8]> = items.iter().map(|item| item.as_bytes()).collect();
-        let frame = self.protocol.get().lock().connection.hot(&self.head.path).and_then(|hot| hot.compose(&items));
+        let frame = {
+            let state = self.state.lock();
+            let (connection, request) = (&self.protocol.get().lock().connection, state.request.as_ref());
+            request
+                .zip(connection.hot(&self.head.path))
+                .and_then(|(request, hot)| hot.compose(&request.payload, &items))
+        };
         let Some(frame) = frame else {
             return Ok(false);
         };

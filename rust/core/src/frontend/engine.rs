@@ -111,8 +111,8 @@ impl Engine {
         &self,
         path: &str,
         l1: &L1,
-        user_kind: &str,
-        template_kind: &str,
+        user_kind: String,
+        template_kind: String,
         rules: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
         let calculator = Calculator::new(rules_of(rules)?);

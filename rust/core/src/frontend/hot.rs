@@ -51,14 +51,14 @@ impl Hot for L1Hot {
         let Some(items) = self.items(request) else {
             return Answer::Miss;
         };
-        self.compose(&items.iter().map(Bytes::as_ref).collect::<Vec<_>>()).map_or(Answer::Miss, Answer::Frame)
+        self.compose(request, &items.iter().map(Bytes::as_ref).collect::<Vec<_>>()).map_or(Answer::Miss, Answer::Frame)
     }
 
     fn keys(&self, request: &[u8]) -> Option<Vec<String>> {
         Some(self.ids(request)?.iter().map(i64::to_string).collect())
     }
 
-    fn compose(&self, items: &[&[u8]]) -> Option<Bytes> {
+    fn compose(&self, _request: &[u8], items: &[&[u8]]) -> Option<Bytes> {
         let size: usize = items.iter().map(|item| item.len() + 12).sum();
         let mut message = Vec::with_capacity(size);
         for item in items {
