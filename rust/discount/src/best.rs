@@ -137,23 +137,26 @@ impl Choice {
         let most = search.run();
         let best = search.best;
         let mut others: Vec<Found> = Vec::with_capacity(problem.len() + 1);
-        let mut out = Vec::with_capacity(problem.len());
+        // (first, next, end) of interchangeable ones: the first few are in; the next stands for all others.
+        let mut left_out: Vec<(usize, usize, usize)> = Vec::with_capacity(problem.len());
         let mut start = 0;
         while start < problem.len() {
             let mut end = start + 1;
             while end < problem.len() && problem.follows >> end & 1 == 1 {
                 end += 1;
             }
-            // Of interchangeable ones the first few are in; the next stands for all others.
-            let next = (start..end).find(|place| best.set >> place & 1 == 0).unwrap_or(end);
-            if next < end {
-                let most_with = search.run_with(next);
-                others.extend(search.with[next]);
-                let less_by =
-                    if next > start { Some(0) } else { (most_with > 0).then(|| (best.total - most_with).max(0)) };
-                out.extend((next..end).map(|place| (place, less_by)));
+            if let Some(next) = (start..end).find(|place| best.set >> place & 1 == 0) {
+                left_out.push((start, next, end));
             }
             start = end;
+        }
+        let most_with = search.run_each(left_out.iter().fold(0, |set, &(_, next, _)| set | 1 << next));
+        let mut out = Vec::with_capacity(problem.len());
+        for (start, next, end) in left_out {
+            others.extend(search.with[next]);
+            let most = most_with[next];
+            let less_by = if next > start { Some(0) } else { (most > 0).then(|| (best.total - most).max(0)) };
+            out.extend((next..end).map(|place| (place, less_by)));
         }
         if best.set.count_ones() > 1 {
             others.extend(search.run_part(best.set));

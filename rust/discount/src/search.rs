@@ -25,8 +25,8 @@ pub(crate) struct Found {
 enum Aim {
     /// The best set of all, ties resolved.
     Best,
-    /// The highest total of a set with this candidate.
-    With(usize),
+    /// For each of these candidates the highest total of a set with it.
+    Each(Set),
     /// The highest total of a part of this set.
     PartOf(Set),
 }
@@ -38,8 +38,9 @@ pub(crate) struct Search<'p, 'a> {
     /// By candidate: the highest total seen of a set with it, `None` where there was none.
     pub(crate) with: [Option<Found>; MAX],
     part: Option<Found>,
-    /// The most that a set in a branch left unexplored could take.
+    /// The most that a set in a branch left unexplored could take, and by candidate such a set with it.
     open: i64,
+    open_with: [i64; MAX],
     /// Whether anything was left unexplored.
     pub(crate) cut: bool,
     /// What may still be spent: 1 a node, and more for large carts.
@@ -94,6 +95,7 @@ impl<'p, 'a> Search<'p, 'a> {
             with: [None; MAX],
             part: None,
             open: 0,
+            open_with: [0; MAX],
             cut: false,
             work_left: work,
             nodes: 0,
@@ -114,10 +116,11 @@ impl<'p, 'a> Search<'p, 'a> {
         self.open.max(self.best.total)
     }
 
-    /// Of sets with this candidate: the best seen is in `with`; the most that any could take.
-    pub(crate) fn run_with(&mut self, candidate: usize) -> i64 {
-        self.start(Aim::With(candidate), self.problem.everyone() & !self.problem.conflicts[candidate]);
-        self.open.max(self.with[candidate].map_or(0, |found| found.total))
+    /// For each of these candidates: the best set with it that was seen is in `with`, the most that any could take in the
+    /// answer.
+    pub(crate) fn run_each(&mut self, candidates: Set) -> [i64; MAX] {
+        self.start(Aim::Each(candidates), self.problem.everyone());
+        std::array::from_fn(|place| self.open_with[place].max(self.with_total(place)))
     }
 
     /// The best true part of a set, if it has any.
@@ -141,30 +144,43 @@ impl<'p, 'a> Search<'p, 'a> {
     fn visit(&mut self, node: &Node, order: &Order) {
         let mut children: [(i64, usize); MAX] = [(0, 0); MAX];
         let mut count = 0;
-        for place in members(self.choosable(node)) {
+        // An interchangeable one comes only beside its predecessor.
+        for place in members(node.open & (!self.problem.follows | node.set << 1)) {
             let Some(discount) = self.discount(node, place) else { continue };
-            let bound = self.bound(node, order, place, discount);
-            if bound >= self.wanted() {
-                children[count] = (bound, place);
+            let branch = self.branch(node, order, Some((place, discount)));
+            if self.is_worth_it(node, order, &branch) {
+                children[count] = (branch.bound, place);
                 count += 1;
             }
         }
         let children = &mut children[..count];
         children.sort_unstable_by_key(|&(bound, place)| (Reverse(bound), place));
         for &(bound, place) in &*children {
-            if bound < self.wanted() {
-                return;
-            }
             let Some(discount) = self.discount(node, place) else { continue };
+            let branch = self.branch(node, order, Some((place, discount)));
+            if !self.is_worth_it(node, order, &branch) {
+                continue;
+            }
             if self.aim == Aim::Best && bound == self.best.total && !self.may_win_a_tie(node, order, place, discount) {
                 continue;
             }
             if self.work_left <= 0 {
-                self.open = self.open.max(bound);
-                self.cut = true;
-                return;
+                self.leave_out(node, order, &branch);
+                continue;
             }
             self.descend(node, order, place, discount);
+        }
+    }
+
+    /// Remembers what a branch that is not explored could hold.
+    fn leave_out(&mut self, node: &Node, order: &Order, branch: &Branch) {
+        self.cut = true;
+        self.open = self.open.max(branch.bound);
+        if let Aim::Each(candidates) = self.aim {
+            for candidate in members(candidates) {
+                let most = self.bound_with(node, order, branch, candidate);
+                self.open_with[candidate] = self.open_with[candidate].max(most);
+            }
         }
     }
 
@@ -194,36 +210,29 @@ impl<'p, 'a> Search<'p, 'a> {
 
     /// Whether anything that comes after this set is worth a look.
     fn can_improve(&self, node: &Node, order: &Order) -> bool {
-        let most = match self.aim {
-            Aim::With(candidate) if node.set >> candidate & 1 == 0 => {
-                self.most_with(node, order, candidate, node.open, self.limits)
-            }
-            _ => Some(self.most(node, order, node.open, &self.limits)),
-        };
-        node.open != 0 && most.is_some_and(|most| node.total + node.headroom.min(most) >= self.wanted())
+        node.open != 0 && self.is_worth_it(node, order, &self.branch(node, order, None))
     }
 
-    /// The least bound that is worth a look.
-    fn wanted(&self) -> i64 {
+    fn is_worth_it(&self, node: &Node, order: &Order, branch: &Branch) -> bool {
         match self.aim {
             // Equal totals are compared.
-            Aim::Best => self.best.total.max(1),
-            Aim::With(candidate) => self.with[candidate].map_or(1, |found| found.total + 1),
-            Aim::PartOf(_) => self.part.map_or(1, |found| found.total + 1),
+            Aim::Best => branch.bound >= self.best.total.max(1),
+            Aim::PartOf(_) => branch.bound > self.part.map_or(0, |found| found.total),
+            Aim::Each(candidates) => members(candidates & (branch.set | branch.later)).any(|candidate| {
+                self.could_better(candidate, branch.bound)
+                    && self.could_better(candidate, self.bound_with(node, order, branch, candidate))
+            }),
         }
     }
 
-    /// Which candidates may come next.
-    fn choosable(&self, node: &Node) -> Set {
-        // An interchangeable one comes only beside its predecessor.
-        let mut next = node.open & (!self.problem.follows | node.set << 1);
-        if let Aim::With(candidate) = self.aim
-            && node.set >> candidate & 1 == 0
-        {
-            // Not past the one that must be in.
-            next &= upto(candidate);
-        }
-        next
+    /// Whether a set of this total would be better than what is known of a candidate. None is better than the best of all.
+    fn could_better(&self, candidate: usize, total: i64) -> bool {
+        let known = self.with_total(candidate);
+        total > known && (known < self.best.total || self.cut)
+    }
+
+    fn with_total(&self, candidate: usize) -> i64 {
+        self.with[candidate].map_or(0, |found| found.total)
     }
 
     /// What a candidate takes if it comes next; `None` where its budget is too small for that.
@@ -242,36 +251,65 @@ impl<'p, 'a> Search<'p, 'a> {
         self.budget_left(place).map_or(most, |left| most.min(left.max(0)))
     }
 
-    /// The most that a set can take which has this candidate next, and then only later ones.
-    fn bound(&self, node: &Node, order: &Order, place: usize, discount: i64) -> i64 {
-        let later = node.open & !upto(place) & !self.problem.conflicts[place];
-        let mut limits = self.limits;
-        limits.add(self.problem, place);
-        let most = match self.aim {
-            Aim::With(candidate) if (node.set | 1 << place) >> candidate & 1 == 0 => {
-                match self.most_with(node, order, candidate, later, limits) {
-                    Some(most) => most,
-                    None => return 0,
-                }
-            }
-            _ => self.most(node, order, later, &limits),
-        };
-        node.total + discount + most.min(node.headroom - discount)
+    /// The sets that come of this one with this candidate next, or of it at all.
+    fn branch(&self, node: &Node, order: &Order, next: Option<(usize, i64)>) -> Branch {
+        let (mut set, mut later, mut limits, mut taken) = (node.set, node.open, self.limits, 0);
+        if let Some((place, discount)) = next {
+            set |= 1 << place;
+            later &= !upto(place) & !self.problem.conflicts[place];
+            limits.add(self.problem, place);
+            taken = discount;
+        }
+        let room = limits;
+        let climbed = order.climb(self.problem, later, limits, i64::MAX);
+        let most = if later & self.problem.exclusive == 0 { climbed.sum } else { self.most(node, order, later, &room) };
+        let (base, rest) = (node.total + taken, node.headroom - taken);
+        Branch { set, later, room, climbed, base, rest, bound: base + rest.min(most) }
     }
 
-    /// The most of these candidates with this one among them; `None` where it can't be.
-    fn most_with(&self, node: &Node, order: &Order, candidate: usize, set: Set, mut limits: Limits) -> Option<i64> {
-        if set >> candidate & 1 == 0 || !limits.has_room(candidate) {
-            return None;
+    /// The most of the sets of a branch that have this candidate; 0 where there are none.
+    fn bound_with(&self, node: &Node, order: &Order, branch: &Branch, candidate: usize) -> i64 {
+        if branch.set >> candidate & 1 == 1 {
+            return branch.bound;
         }
-        limits.add(self.problem, candidate);
-        let others = set & !(1 << candidate) & !self.problem.conflicts[candidate];
-        Some(self.most(node, order, others, &limits).saturating_add(self.at_most(node, candidate)))
+        if branch.later >> candidate & 1 == 0 || !branch.room.has_room(candidate) {
+            return 0;
+        }
+        let own = self.at_most(node, candidate);
+        let most = if self.problem.exclusive == 0 {
+            branch.climbed.sum.saturating_add(self.gain(node, &branch.climbed, candidate, own))
+        } else {
+            let mut limits = branch.room;
+            limits.add(self.problem, candidate);
+            let others = branch.later & !(1 << candidate) & !self.problem.conflicts[candidate];
+            self.most(node, order, others, &limits).saturating_add(own)
+        };
+        branch.base + branch.rest.min(most)
+    }
+
+    /// What the most of a branch changes by when this candidate has to be in: it takes the place of the least one of the
+    /// innermost limit that is full, as the limits lie within each other.
+    fn gain(&self, node: &Node, climbed: &Climbed, candidate: usize, own: i64) -> i64 {
+        if climbed.set >> candidate & 1 == 1 || climbed.sum == i64::MAX {
+            return 0;
+        }
+        let problem = self.problem;
+        let (group, template) = (usize::from(problem.group[candidate]), usize::from(problem.template[candidate]));
+        let full = if climbed.limits.of_template[template] >= problem.bound_stack_limit[template] {
+            problem.template_members[template]
+        } else if climbed.limits.in_group[group] >= problem.group_limit[group] {
+            problem.group_members[group]
+        } else if climbed.limits.slots == 0 {
+            Set::MAX
+        } else {
+            0
+        };
+        own - members(climbed.set & full).map(|place| self.at_most(node, place)).min().unwrap_or(0)
     }
 
     /// The most of these candidates within the limits.
     fn most(&self, node: &Node, order: &Order, set: Set, limits: &Limits) -> i64 {
-        let sum = |set| order.climb(self.problem, set, *limits, i64::MAX).0;
+        let sum = |set| order.climb(self.problem, set, *limits, i64::MAX).sum;
         let exclusive = self.problem.exclusive;
         if set & exclusive == 0 {
             return sum(set);
@@ -288,10 +326,11 @@ impl<'p, 'a> Search<'p, 'a> {
         let mut limits = self.limits;
         limits.add(self.problem, place);
         let missing = self.best.total - node.total - discount;
-        let (reached, more) = order.climb(self.problem, later, limits, missing);
-        if reached < missing {
+        let climbed = order.climb(self.problem, later, limits, missing);
+        if climbed.sum < missing {
             return false;
         }
+        let more = climbed.set.count_ones();
         let fewest = node.count + 1 + more;
         let best = self.best.set;
         match fewest.cmp(&best.count_ones()) {
@@ -458,24 +497,44 @@ impl Order {
         self.entries[..self.len].iter().map(|&(_, place)| usize::from(place))
     }
 
-    /// The most of these candidates within the limits, until an amount is reached, and how many they are.
-    fn climb(&self, problem: &Problem<'_>, mut set: Set, mut limits: Limits, amount: i64) -> (i64, u32) {
-        let (mut sum, mut count) = (0_i64, 0);
+    /// The most of these candidates within the limits, until an amount is reached.
+    fn climb(&self, problem: &Problem<'_>, mut open: Set, limits: Limits, amount: i64) -> Climbed {
+        let mut climbed = Climbed { sum: 0, set: 0, limits };
         for &(most, place) in &self.entries[..self.len] {
-            set &= !limits.full;
-            if set == 0 || sum >= amount {
+            open &= !climbed.limits.full;
+            if open == 0 || climbed.sum >= amount {
                 break;
             }
             let place = usize::from(place);
-            if set >> place & 1 == 1 {
-                set &= !(1 << place);
-                limits.add(problem, place);
-                sum = sum.saturating_add(most);
-                count += 1;
+            if open >> place & 1 == 1 {
+                open &= !(1 << place);
+                climbed.limits.add(problem, place);
+                climbed.set |= 1 << place;
+                climbed.sum = climbed.sum.saturating_add(most);
             }
         }
-        (sum, count)
+        climbed
     }
+}
+
+/// Candidates that take the most together, and what is full with them.
+struct Climbed {
+    sum: i64,
+    set: Set,
+    limits: Limits,
+}
+
+/// Sets that have some candidates, and maybe later ones.
+struct Branch {
+    set: Set,
+    later: Set,
+    /// Without the later ones.
+    room: Limits,
+    climbed: Climbed,
+    base: i64,
+    rest: i64,
+    /// What they take at most.
+    bound: i64,
 }
 
 /// What groups, templates and the count have no room for any more.
