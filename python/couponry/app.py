@@ -17,6 +17,8 @@ from grpc_reflection.v1alpha import reflection
 
 from couponry import discount
 from couponry._core import L1
+from couponry.admin.desk import Desk
+from couponry.admin.socket import listening
 from couponry.clock import Clock, system_clock, to_ms
 from couponry.config import CacheSettings, Settings, StackingSettings
 from couponry.coupons.available import AvailableCoupons
@@ -53,6 +55,7 @@ from couponry.frontend.port import open_port
 from couponry.jobs.expirer import Expirer
 from couponry.jobs.persister import Persister, Trimmer
 from couponry.jobs.runner import Job, JobRunner
+from couponry.jobs.warmup import HotKeyReporter, WarmUp
 from couponry.metrics import LayerCollector, metrics_page
 from couponry.orders.service import Orders
 from couponry.servicers.coupon import CouponServicer
@@ -62,6 +65,7 @@ from couponry.servicers.order import OrderServicer
 from couponry.servicers.template import TemplateServicer
 from couponry.servicers.transaction import TransactionServicer
 from couponry.store import requests
+from couponry.store.hot_keys import HotKeys
 from couponry.store.ids import Ids
 from couponry.store.layers import LayerLives, Layers
 from couponry.store.mysql import MySQL
@@ -79,6 +83,8 @@ __all__ = ["SERVICES", "App", "opened", "serve", "served"]
 _log = structlog.get_logger(__name__)
 
 PERSISTER: Final = "persister"
+# Between two reports of a worker's hottest keys.
+_REPORT_S: Final = 10.0
 # Some thousand activities' worth of GetStock's answers, each good for a tenth of a second.
 _STOCK_BYTES: Final = 1 << 20
 # What the decoded forms of entries weigh beside them, in percent: of templates terms and a sorted scope.
@@ -107,6 +113,9 @@ class App:
     layers: Layers
     claims: Claims
     jobs: JobRunner
+    reporting: JobRunner
+    warm_up: WarmUp
+    desk: Desk
     persister: Persister
     upkeep: Upkeep
     expirer: Expirer
@@ -152,6 +161,13 @@ async def serve(settings: Settings, *, ready: Callable[[str], None]) -> None:
 async def served(app: App) -> AsyncIterator[str]:
     """Serves the app while the block runs; the value is the address. At the end calls under way may finish."""
     settings = app.settings
+    async with listening(settings.admin.socket, app.desk.handlers()), _served(app) as address:
+        yield address
+
+
+@asynccontextmanager
+async def _served(app: App) -> AsyncIterator[str]:
+    settings = app.settings
     with metrics_page(settings.metrics.listen, LayerCollector(app.layers, app.l1)):
         server, healthy = _front_end(app)
         app.add_to(server, healthy)
@@ -159,6 +175,8 @@ async def served(app: App) -> AsyncIterator[str]:
         await server.start()
         if settings.jobs.enabled:
             app.jobs.start()
+        app.reporting.start()
+        await app.warm_up.run()
         names = ("", *SERVICES)
         for name in names:
             await healthy.set(name, health_pb2.HealthCheckResponse.SERVING)
@@ -168,6 +186,7 @@ async def served(app: App) -> AsyncIterator[str]:
             await healthy.enter_graceful_shutdown()
             await server.stop(settings.server.drain_timeout_s)
             await app.jobs.stop(within_s=settings.server.drain_timeout_s)
+            await app.reporting.stop(within_s=1)
 
 
 @asynccontextmanager
@@ -262,6 +281,10 @@ async def opened(
         closing.push_async_callback(claims.close)
         jobs = _jobs(settings, mysql, persister=persister, upkeep=upkeep, expirer=expirer, trimmer=trimmer)
 
+        # What shows the caches, and fills them at a start
+        hot_keys = HotKeys(cache_redis, most=settings.cache.warm_up_keys)
+        reporter = HotKeyReporter(l1=l1, hot_keys=hot_keys, most=settings.cache.warm_up_keys)
+
         # Coupons
         refs = RefResolver(codes=codes, clock=clock)
         wallet = Wallet(mysql=mysql, layers=layers, codes=codes, clock=clock, pending_wins=pending_wins)
@@ -275,6 +298,17 @@ async def opened(
             layers=layers,
             claims=claims,
             jobs=jobs,
+            reporting=JobRunner([Job("hot keys", reporter.run_once, _REPORT_S)]),
+            warm_up=WarmUp(
+                mysql=mysql,
+                l1=l1,
+                layers=layers,
+                hot_keys=hot_keys,
+                clock=clock,
+                most=settings.cache.warm_up_keys,
+                within_s=settings.cache.warm_up_s,
+            ),
+            desk=Desk(l1=l1, layers=layers),
             persister=persister,
             upkeep=upkeep,
             expirer=expirer,

@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from couponry.admin.command import cache
 from couponry.replay.command import replay
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ app = typer.Typer(
 )
 dev = typer.Typer(no_args_is_help=True, help="Private MariaDB and Redis for development, on unix sockets.")
 app.add_typer(dev, name="dev")
+app.add_typer(cache, name="cache")
 app.command()(replay)
 
 ConfigOption = Annotated[
@@ -162,6 +164,7 @@ def serve(
                 "mysql.dsn": private.mysql_dsn(),
                 "redis.cache": private.redis_url,
                 "redis.sale": private.redis_url,
+                "admin.socket": private.socket("admin"),
             }
         settings = _load(config, overrides)
         _refuse_unusable(settings, wait=wait)
@@ -225,7 +228,8 @@ def _serve_with_workers(settings: "Settings", config: Path | None) -> None:
     supervisor = Supervisor(
         command=worker_command(arguments),
         environments=[
-            {**environment, **_metrics_of_worker(settings, index)} for index in range(settings.server.workers)
+            {**environment, **_metrics_of_worker(settings, index), **_admin_of_worker(settings, index)}
+            for index in range(settings.server.workers)
         ],
         drain_timeout_s=settings.server.drain_timeout_s,
         ready=_ready,
@@ -246,6 +250,14 @@ def _metrics_of_worker(settings: "Settings", index: int) -> dict[str, str]:
     first = parse_listen(settings.metrics.listen)
     port = first.port + index if first.port else 0
     return {"COUPONRY_METRICS__LISTEN": str(ListenAddress(first.host, port))}
+
+
+def _admin_of_worker(settings: "Settings", index: int) -> dict[str, str]:
+    from couponry.admin.socket import of_worker
+
+    if settings.admin.socket is None:
+        return {}
+    return {"COUPONRY_ADMIN__SOCKET": str(of_worker(settings.admin.socket, index))}
 
 
 def _migrate(settings: "Settings") -> list[str]:

@@ -14,6 +14,7 @@ from couponry.config.addresses import (
 from couponry.config.reading import CONFIG_VARIABLE, ConfigError, load
 from couponry.config.redis_addresses import RedisAddress, RedisKind, parse_redis_url, redis_place
 from couponry.config.tree import (
+    AdminSettings,
     CacheSettings,
     DtmSettings,
     FlashSaleSettings,
@@ -31,6 +32,7 @@ from couponry.config.tree import (
 
 __all__ = [
     "CONFIG_VARIABLE",
+    "AdminSettings",
     "CacheSettings",
     "ConfigError",
     "DtmSettings",

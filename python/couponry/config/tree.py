@@ -10,7 +10,7 @@ from annotated_types import MaxLen, MinLen
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from couponry.config.addresses import parse_listen, parse_mysql_dsn
+from couponry.config.addresses import check_socket_path, parse_listen, parse_mysql_dsn
 from couponry.config.redis_addresses import parse_redis_url
 
 ENV_PREFIX = "COUPONRY_"
@@ -38,6 +38,13 @@ def _valid_redis_url(url: SecretStr) -> SecretStr:
     return url
 
 
+def _valid_path(path: Path) -> Path:
+    # Further workers put a number behind it.
+    check_socket_path(f"{path}.99")
+    return path
+
+
+AdminPath = Annotated[Path, AfterValidator(_valid_path)]
 Listen = Annotated[str, AfterValidator(_valid_listen)]
 ListenPort = Annotated[str, AfterValidator(_valid_port)]
 MySqlDsn = Annotated[SecretStr, AfterValidator(_valid_dsn)]
@@ -183,6 +190,12 @@ class CacheSettings(_Section):
         le=50,
         description="Share by which a life is cut at random, so that entries do not end at once.",
     )
+    warm_up_s: int = Field(
+        5, ge=0, le=300, description="How long a start may take to fill the caches before it says SERVING; 0: not."
+    )
+    warm_up_keys: int = Field(
+        2000, ge=0, le=100_000, description="Hottest keys of the fleet that are remembered, and read at a start."
+    )
 
 
 class OrderSettings(_Section):
@@ -298,6 +311,16 @@ class MetricsSettings(_Section):
     )
 
 
+class AdminSettings(_Section):
+    """The local socket of `couponry cache`. Whoever can open it can empty the caches."""
+
+    socket: AdminPath | None = Field(
+        None,
+        description="Path of a unix socket (mode 0600); absent: none. Further workers add `.1`, `.2`, … to it."
+        " `serve --dev` puts one beside its stores.",
+    )
+
+
 class LogSettings(_Section):
     """The log, on standard error."""
 
@@ -334,6 +357,7 @@ class Settings(BaseSettings):
     flash_sale: FlashSaleSettings = FlashSaleSettings()
     jobs: JobSettings = JobSettings()
     metrics: MetricsSettings = MetricsSettings()
+    admin: AdminSettings = AdminSettings()
     log: LogSettings = LogSettings()
     dtm: DtmSettings | None = None
 

@@ -131,6 +131,10 @@ class DevStack:
             for server in (self._mariadb, self._redis)
         ]
 
+    def socket(self, name: str) -> Path:
+        """Where the socket of a program beside the servers belongs."""
+        return self._layout.socket(name)
+
     def environment(self) -> dict[str, str]:
         """The variables that point Couponry at these servers."""
         return {

@@ -126,8 +126,9 @@ impl L1 {
         due
     }
 
-    fn hottest(&self, kind: &str, most: usize) -> PyResult<Vec<(String, u32)>> {
-        let hottest = self.kind(kind)?.hottest(most);
+    fn hottest(&self, py: Python<'_>, kind: &str, most: usize) -> PyResult<Vec<(String, u32)>> {
+        let cache = self.kind(kind)?;
+        let hottest = py.detach(|| cache.hottest(most));
         Ok(hottest.into_iter().filter_map(|(key, hits)| Some((String::from_utf8(key).ok()?, hits))).collect())
     }
 
