@@ -30,51 +30,64 @@ local paused, over = m[8] == '1' or m[9] == '1', m[10] == '1'
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 
-local users = {}
-for at = 2, #ARGV, 2 do users[#users + 1] = ARGV[at] end
+-- A batch has hundreds of claims: what is looked up for each of them is local, and lists know their own length.
+local string, struct, char = string, struct, string.char
+local users, hashes, claims = {}, {}, 0
+for at = 2, #ARGV, 2 do
+  claims = claims + 1
+  users[claims], hashes[claims] = ARGV[at], ARGV[at + 1]
+end
 local stored = redis.call('HMGET', KEYS[2], unpack(users))
 
 local kind, first = ARGV[1], number + 1
-local records, changed, outbox = {}, {}, {}
+local closed = (over or now >= ends) and ENDED or now < starts and NOT_STARTED or paused and PAUSED
+local sold_out = m[11] == '1' and EMPTY or SOLD_OUT
+local won_now = struct.pack('>I6', now) .. kind
+local records, changed, users_changed = {}, {}, 0
+local outbox, parts = {}, 0
 local reply = {1, 0, now, starts}
-for i, user in ipairs(users) do
-  local hash = ARGV[2 * i + 1]
-  local own = records[user] or stored[i] or ''
+for i = 1, claims do
+  local user, hash = users[i], hashes[i]
+  local own = records[user] or stored[i]
   local verdict, held = nil, 0
-  for at = 1, #own, RECORD do
-    local state = string.sub(own, at + 26, at + 26)
-    if string.sub(own, at, at + 15) == hash then
-      verdict = state == 'C' and CANCELLED or state == 'F' and FAILED or struct.unpack('>I4', own, at + 16)
-      break
+  if own then
+    for at = 1, #own, RECORD do
+      local state = string.sub(own, at + 26, at + 26)
+      if string.sub(own, at, at + 15) == hash then
+        verdict = state == 'C' and CANCELLED or state == 'F' and FAILED or struct.unpack('>I4', own, at + 16)
+        break
+      end
+      if state == 'W' or state == 'T' then held = held + 1 end
     end
-    if state == 'W' or state == 'T' then held = held + 1 end
   end
   if not verdict then
-    if over or now >= ends then verdict = ENDED
-    elseif now < starts then verdict = NOT_STARTED
-    elseif paused then verdict = PAUSED
+    if closed then verdict = closed
     elseif held >= limit then verdict = LIMIT_REACHED
-    elseif left <= 0 then verdict = m[11] == '1' and EMPTY or SOLD_OUT
+    elseif left <= 0 then verdict = sold_out
     else
       number, left = number + 1, left - 1
       verdict = number
-      if not records[user] then changed[#changed + 1] = user end
-      records[user] = own .. hash .. struct.pack('>I4I6', number, now) .. kind
-      outbox[#outbox + 1] = struct.pack('>B', #user) .. user .. hash .. kind
+      if not records[user] then
+        users_changed = users_changed + 1
+        changed[users_changed] = user
+      end
+      local record = hash .. struct.pack('>I4', number) .. won_now
+      records[user] = own and own .. record or record
+      outbox[parts + 1], outbox[parts + 2], outbox[parts + 3], outbox[parts + 4] = char(#user), user, hash, kind
+      parts = parts + 4
     end
   end
-  reply[#reply + 1] = verdict
+  reply[i + 4] = verdict
 end
 reply[2] = left
 
-if #outbox > 0 then
+if parts > 0 then
   local last = string.format('%d', number)
   redis.call('XADD', KEYS[3], epoch .. '-' .. last, 'first', string.format('%d', first),
     'ms', string.format('%d', now), 'wins', table.concat(outbox))
   local pairs_of_u = {}
-  for _, user in ipairs(changed) do
-    pairs_of_u[#pairs_of_u + 1] = user
-    pairs_of_u[#pairs_of_u + 1] = records[user]
+  for i, user in ipairs(changed) do
+    pairs_of_u[2 * i - 1], pairs_of_u[2 * i] = user, records[user]
   end
   redis.call('HSET', KEYS[2], unpack(pairs_of_u))
   redis.call('HSET', KEYS[1], 'number', last, 'left', string.format('%d', left))

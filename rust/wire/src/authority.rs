@@ -1,5 +1,6 @@
 //! Clients of a unix socket send its percent-encoded path as `:authority`, which h2 takes for malformed. The percent
 //! signs are replaced in place before h2 sees them; nothing here reads the authority.
+use crate::hpack::{Kind, integer, kind, string};
 
 const HEADER: usize = 9;
 const HEADERS: u8 = 1;
@@ -29,17 +30,12 @@ pub fn mend(mut data: &mut [u8]) {
 fn mend_block(block: &mut [u8]) {
     let mut at = 0;
     while let Some(first) = block.get(at).copied() {
-        let (prefix, literal) = match first {
-            0x80.. => (7, false),
-            0x40..=0x7f => (6, true),
-            0x20..=0x3f => (5, false),
-            _ => (4, true),
-        };
-        let Some((index, after)) = integer(block, at, prefix) else {
+        let (kind, bits) = kind(first);
+        let Some((index, after)) = integer(block, at, bits) else {
             return;
         };
         at = after;
-        if !literal {
+        if matches!(kind, Kind::Indexed | Kind::TableSize) {
             continue;
         }
         // 1 is :authority in HPACK's static table.
@@ -64,32 +60,6 @@ fn mend_block(block: &mut [u8]) {
         }
         at = end;
     }
-}
-
-/// An integer with a prefix of so many bits, and where it ends.
-fn integer(block: &[u8], at: usize, prefix: u32) -> Option<(usize, usize)> {
-    let most = (1usize << prefix) - 1;
-    let mut value = usize::from(*block.get(at)?) & most;
-    let mut at = at + 1;
-    if value == most {
-        for shift in [0, 7, 14, 21] {
-            let byte = *block.get(at)?;
-            at += 1;
-            value += usize::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
-                return Some((value, at));
-            }
-        }
-        return None;
-    }
-    Some((value, at))
-}
-
-/// Where the bytes of a string begin and end.
-fn string(block: &[u8], at: usize) -> Option<(usize, usize)> {
-    let (length, start) = integer(block, at, 7)?;
-    let end = start.checked_add(length)?;
-    (end <= block.len()).then_some((start, end))
 }
 
 #[cfg(test)]

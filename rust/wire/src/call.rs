@@ -26,6 +26,21 @@ pub struct Key {
     pub(crate) number: u64,
 }
 
+/// Marks the key of a call in the lane, whose stream is in the other bits.
+const IN_LANE: u64 = 1 << 63;
+
+impl Key {
+    pub(crate) fn of_lane(slot: usize, stream: u32) -> Self {
+        Self { slot, number: IN_LANE | u64::from(stream) }
+    }
+
+    /// The slot and the stream of a call in the lane.
+    pub(crate) fn in_lane(self) -> Option<(usize, u32)> {
+        // The lower half.
+        (self.number & IN_LANE != 0).then_some((self.slot, self.number as u32))
+    }
+}
+
 /// A request message, no longer compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {

@@ -17,12 +17,12 @@ use http::{HeaderMap, Request};
 use slab::Slab;
 
 use crate::{
-    authority,
     call::{Call, Finish, Key, Message, Pumped, Reading, Sending, Stage, Stop},
     code::{Code, Refusal},
     compression::Encoding,
     config::{CONNECTION_WINDOW, Config, SEND_BUFFER, STREAM_WINDOW},
     guard::{Abuse, Guard},
+    lane::Lane,
     pipe::{Inner, Outer},
     request::{self, Head},
     response,
@@ -30,6 +30,7 @@ use crate::{
     wake::{Wakes, call_waker},
 };
 
+mod past_h2;
 mod streams;
 mod timers;
 
@@ -92,6 +93,9 @@ pub struct Connection {
     http: Http,
     calls: Slab<(Call, Waker)>,
     ready: Vec<usize>,
+    lane: Lane,
+    /// h2 must be polled, woken or not.
+    h2_due: bool,
     next_number: u64,
     last_stream: u32,
     guard: Guard,
@@ -136,6 +140,8 @@ impl Connection {
             http: Http::Handshake(Box::new(handshake)),
             calls: Slab::new(),
             ready: Vec::new(),
+            lane: Lane::default(),
+            h2_due: true,
             next_number: 0,
             last_stream: 0,
             pings: None,
@@ -181,14 +187,8 @@ impl Connection {
         }
         self.last_read = now;
         let frames = self.guard.frames();
-        let next_frame = if self.mend_authority { self.guard.next_frame() } else { None };
-        match self.guard.see(data, now) {
-            Ok(()) => self.pipe.feed(data, |data| {
-                if let Some(start) = next_frame {
-                    authority::mend(data.get_mut(start..).unwrap_or_default());
-                }
-            }),
-            Err(abuse) => return self.cut_off(abuse, now, events),
+        if let Err(abuse) = self.guard.see(data, now).and_then(|()| self.sort(data, now)) {
+            return self.cut_off(abuse, now, events);
         }
         if !self.guard.is_inside() {
             self.inside_since = None;
@@ -201,6 +201,8 @@ impl Connection {
     /// The peer sends no more bytes; it may still read.
     pub fn receive_end(&mut self) {
         self.peer_ended = true;
+        self.h2_due = true;
+        self.pass_tail();
         let probe = self.last_read + PROBE_INTERVAL;
         self.next_probe = Some(probe);
         self.remind(probe);
@@ -218,6 +220,7 @@ impl Connection {
     pub fn pause(&mut self, paused: bool, now: Instant) {
         self.pipe.pause(paused);
         self.paused_since = paused.then_some(now);
+        self.h2_due = true;
         if paused {
             self.remind(now + self.config.stall_timeout);
             return;
@@ -233,7 +236,9 @@ impl Connection {
     pub fn drive(&mut self, now: Instant, events: &mut Vec<Event>) {
         let waker = self.waker.clone();
         let mut context = Context::from_waker(&waker);
-        while self.shutdown.is_none() {
+        self.grant();
+        while self.shutdown.is_none() && (self.wakes.are_there() || self.h2_due) {
+            self.h2_due = false;
             self.wakes.take_connection();
             self.poll_http(&mut context, now, events);
             let mut ready = std::mem::take(&mut self.ready);
@@ -242,13 +247,13 @@ impl Connection {
                 self.poll_call(slot, now, events);
             }
             self.ready = ready;
-            if !self.wakes.are_there() {
-                break;
-            }
+        }
+        if self.shutdown.is_none() && matches!(self.http, Http::Gone) && self.lane.is_empty() {
+            self.close(Shutdown::Linger, now, events);
         }
         if self.peer_ended && self.shutdown.is_none() && self.paused_since.is_none() && self.pipe.is_between_frames() {
             self.end_blocked_calls(now, events);
-            if self.calls.is_empty() {
+            if self.is_idle() {
                 self.close(Shutdown::Close, now, events);
             }
         }
@@ -256,15 +261,20 @@ impl Connection {
 
     /// Whether `drive` would find something to do.
     pub fn has_work(&self) -> bool {
-        self.shutdown.is_none() && self.wakes.are_there()
+        self.shutdown.is_none() && (self.wakes.are_there() || self.lane.has_grant()) || self.can_write_lane()
     }
 
     /// Hands what is to be written to `write`.
     pub fn take_output<T>(&mut self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
-        self.pipe.take_output(|output| {
-            self.guard.wrote(output);
-            write(output)
-        })
+        if self.can_write_lane() {
+            self.guard.wrote_replies(self.lane.out.len());
+        }
+        let (guard, lane) = (&mut self.guard, &mut self.lane);
+        let last_stream = lane.last_stream();
+        let look = |output: &mut [u8]| guard.wrote(output, last_stream);
+        let (sent, written) = self.pipe.take_output(&mut lane.out, look, write);
+        lane.h2_wrote(sent.headers, sent.data);
+        written
     }
 
     /// What is to become of the socket once the output is taken.
@@ -279,11 +289,11 @@ impl Connection {
 
     /// Calls in progress, those whose reply is still being sent included.
     pub fn calls(&self) -> usize {
-        self.calls.len()
+        self.calls.len() + self.lane.len()
     }
 
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty()
+        self.calls.is_empty() && self.lane.is_empty()
     }
 
     /// Tells the peer to go away; calls in progress, and those on their way here, are still served.
@@ -292,6 +302,7 @@ impl Connection {
             return;
         }
         self.draining_since = Some(now);
+        self.h2_due = true;
         match &mut self.http {
             Http::Open(http) => http.graceful_shutdown(),
             Http::Handshake(_) => self.shutdown = Some(Shutdown::Abort),
@@ -311,6 +322,7 @@ impl Connection {
             }
             call.refuse(&refusal, &mut context, now);
         }
+        self.refuse_lane(&refusal);
         if let Http::Open(http) = &mut self.http {
             let _ = http.poll_closed(&mut context);
             http.abrupt_shutdown(Reason::NO_ERROR);
@@ -402,6 +414,9 @@ impl Connection {
     /// Ends a call. False where it was over.
     pub fn finish(&mut self, key: Key, finish: Finish<'_>, now: Instant) -> bool {
         let trailers = response::trailers(finish.trailers, finish.code, &finish.details);
+        if key.in_lane().is_some() {
+            return self.refuse_late(key, &trailers, now);
+        }
         self.end(key, trailers, now, |call| {
             if let Some((message, compress)) = finish.message {
                 call.push(message, compress);
@@ -411,6 +426,9 @@ impl Connection {
 
     /// Ends a call that was handed on with a framed reply. False where it is over already.
     pub fn finish_with(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
+        if key.in_lane().is_some() {
+            return self.answer_late(key, &frame, now);
+        }
         self.end(key, response::trailers(None, Code::Ok, ""), now, |call| call.push_frame(frame))
     }
 
@@ -456,16 +474,21 @@ impl Connection {
 
     pub(super) fn remove(&mut self, slot: usize, now: Instant) -> Option<Call> {
         let removed = self.calls.try_remove(slot).map(|(call, _)| call);
-        if self.calls.is_empty() {
+        if self.calls.is_empty() && self.calls.capacity() > 64 {
+            self.calls = Slab::new();
+        }
+        self.note_rest(now);
+        removed
+    }
+
+    /// A call is over; maybe it was the last one.
+    pub(super) fn note_rest(&mut self, now: Instant) {
+        if self.is_idle() {
             self.idle_since = now;
             if let Some(idle) = self.config.max_idle {
                 self.remind(now + idle);
             }
-            if self.calls.capacity() > 64 {
-                self.calls = Slab::new();
-            }
         }
-        removed
     }
 
     /// Ends the connection with a GOAWAY of its own, since h2 says nothing in its debug data.
@@ -475,7 +498,7 @@ impl Connection {
             let mut frame = Vec::with_capacity(17 + why.len());
             frame.extend_from_slice(&(8 + why.len() as u32).to_be_bytes()[1..]);
             frame.extend_from_slice(&[7, 0, 0, 0, 0, 0]);
-            frame.extend_from_slice(&self.last_stream.to_be_bytes());
+            frame.extend_from_slice(&self.last_stream.max(self.lane.last_stream()).to_be_bytes());
             frame.extend_from_slice(&u32::from(Reason::ENHANCE_YOUR_CALM).to_be_bytes());
             frame.extend_from_slice(why.as_bytes());
             self.pipe.append(&frame);
@@ -490,6 +513,7 @@ impl Connection {
             }
         }
         self.calls = Slab::new();
+        self.lane.clear();
         self.pings = None;
         self.http = Http::Gone;
         self.pipe.drop_input();

@@ -55,6 +55,14 @@ impl Bucket {
     }
 }
 
+/// What h2 has written.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Wrote {
+    pub headers: bool,
+    /// Bytes of messages.
+    pub data: usize,
+}
+
 /// Finds the frames in a stream of bytes, however it is cut.
 #[derive(Default)]
 struct Frames {
@@ -65,8 +73,13 @@ struct Frames {
 }
 
 impl Frames {
-    /// Calls `each` with the kind, flags and length of every frame that begins in `data`.
-    fn walk<E>(&mut self, mut data: &[u8], mut each: impl FnMut(u8, u8, usize) -> Result<(), E>) -> Result<(), E> {
+    /// Calls `each` with the kind, flags and length of every frame whose header ends in `data`, and where it ends.
+    fn walk<E>(
+        &mut self,
+        mut data: &[u8],
+        mut each: impl FnMut(u8, u8, usize, usize) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let whole = data.len();
         if self.preface_left > 0 {
             let taken = self.preface_left.min(data.len());
             self.preface_left -= taken;
@@ -87,7 +100,7 @@ impl Frames {
                 self.have = 0;
                 let [a, b, c, kind, flags, ..] = self.header;
                 self.skip = u32::from_be_bytes([0, a, b, c]) as usize;
-                each(kind, flags, self.skip)?;
+                each(kind, flags, self.skip, whole - data.len())?;
             }
         }
         Ok(())
@@ -163,31 +176,45 @@ impl Guard {
         self.incoming.is_inside() || self.rules.headers_open
     }
 
-    /// Where in the next bytes a frame begins; None inside a frame.
-    pub fn next_frame(&self) -> Option<usize> {
-        (!self.is_inside()).then_some(self.incoming.preface_left)
-    }
-
     /// Looks at bytes that came in.
     pub fn see(&mut self, data: &[u8], now: Instant) -> Result<(), Abuse> {
         let rules = &mut self.rules;
-        self.incoming.walk(data, |kind, flags, length| {
+        self.incoming.walk(data, |kind, flags, length, _| {
             rules.frames += 1;
             rules.frame(kind, flags, length, now)
         })
     }
 
-    /// Looks at bytes that go out. Replies let the peer ping again and open its windows.
-    pub fn wrote(&mut self, data: &[u8]) {
-        let rules = &mut self.rules;
-        let Ok(()) = self.outgoing.walk(data, |kind, _, _| -> Result<(), std::convert::Infallible> {
-            if matches!(kind, DATA | HEADERS) {
-                rules.ping_strikes = 0;
-                rules.last_ping = None;
+    /// Looks at what h2 writes. Replies let the peer ping again and open its windows. A GOAWAY names `last_stream`, where
+    /// h2 knows of no later one.
+    pub fn wrote(&mut self, data: &mut [u8], last_stream: u32) -> Wrote {
+        let mut wrote = Wrote::default();
+        let mut goaway = None;
+        let Ok(()) = self.outgoing.walk(data, |kind, _, length, at| -> Result<(), std::convert::Infallible> {
+            match kind {
+                DATA => wrote.data += length,
+                HEADERS => wrote.headers = true,
+                GOAWAY => goaway = Some(at),
+                _ => {}
             }
             Ok(())
         });
-        rules.window_updates.refund(data.len() as f64 / 64.0);
+        if wrote.headers || wrote.data > 0 {
+            self.rules.forgive_pings();
+        }
+        if let Some(named) = goaway.and_then(|at| data.get_mut(at..at + 4))
+            && let Some(known) = named.first_chunk().map(|bytes| u32::from_be_bytes(*bytes))
+        {
+            named.copy_from_slice(&known.max(last_stream).to_be_bytes());
+        }
+        self.rules.window_updates.refund(data.len() as f64 / 64.0);
+        wrote
+    }
+
+    /// So many bytes of replies go out past h2.
+    pub fn wrote_replies(&mut self, bytes: usize) {
+        self.rules.forgive_pings();
+        self.rules.window_updates.refund(bytes as f64 / 64.0);
     }
 
     /// A call was answered, which earns some slack.
@@ -202,6 +229,11 @@ impl Guard {
 }
 
 impl Rules {
+    fn forgive_pings(&mut self) {
+        self.ping_strikes = 0;
+        self.last_ping = None;
+    }
+
     fn frame(&mut self, kind: u8, flags: u8, length: usize, now: Instant) -> Result<(), Abuse> {
         let allowed = match kind {
             DATA if length > 0 || flags & END_STREAM != 0 => true,
@@ -273,7 +305,7 @@ mod tests {
         for _ in 0..3 {
             guard.see(&frame(PING, 0, &[0; 8]), now).unwrap();
         }
-        guard.wrote(&frame(DATA, 0, b"reply"));
+        guard.wrote(&mut frame(DATA, 0, b"reply"), 0);
         for _ in 0..3 {
             guard.see(&frame(PING, 0, &[0; 8]), now).unwrap();
         }

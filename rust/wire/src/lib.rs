@@ -7,6 +7,7 @@
 //! - `request`, `response`: what gRPC says in HTTP headers
 //! - `framing`, `compression`, `metadata`, `timeout`, `code`: gRPC's own encodings
 //! - `routes`: which methods exist, and which are answered right here
+//! - `lane`, `hpack`: the way past h2 for hot methods
 //! - `authority`: a courtesy to clients of unix sockets
 //! - `guard`: what a peer may do before it is cut off
 //! - `pipe`, `wake`: what h2 reads, writes and wakes
@@ -23,6 +24,8 @@ mod authority;
 mod call;
 mod config;
 mod connection;
+mod hpack;
+mod lane;
 mod pipe;
 mod request;
 mod response;

@@ -76,11 +76,37 @@ impl Outer {
         self.0.lock().output.extend_from_slice(data);
     }
 
-    /// Hands what h2 wrote to `write`, and keeps the buffer if it is small.
-    pub fn take_output<T>(&self, write: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    /// Whether what does not come from h2 may be written now.
+    pub fn takes_more(&self) -> bool {
+        let buffers = self.0.lock();
+        !buffers.paused && !buffers.refused_write
+    }
+
+    /// Shows `look` what h2 wrote, puts `more` behind it where a frame may begin there, and hands both to `write`. Keeps
+    /// the buffers if they are small.
+    pub fn take_output<L, T>(
+        &self,
+        more: &mut Vec<u8>,
+        look: impl FnOnce(&mut [u8]) -> L,
+        write: impl FnOnce(&[u8]) -> T,
+    ) -> (L, Option<T>) {
         let mut buffers = self.0.lock();
+        let looked = look(&mut buffers.output);
+        if !more.is_empty() && !buffers.paused && !buffers.refused_write {
+            if buffers.output.is_empty() {
+                let written = write(more);
+                if more.capacity() > KEPT {
+                    *more = Vec::new()
+                } else {
+                    more.clear()
+                }
+                return (looked, Some(written));
+            }
+            buffers.output.extend_from_slice(more);
+            if more.capacity() > KEPT { *more = Vec::new() } else { more.clear() }
+        }
         if buffers.output.is_empty() {
-            return None;
+            return (looked, None);
         }
         let written = write(&buffers.output);
         if buffers.output.capacity() > KEPT {
@@ -93,7 +119,7 @@ impl Outer {
         {
             writer.wake();
         }
-        Some(written)
+        (looked, Some(written))
     }
 }
 

@@ -59,7 +59,7 @@ impl Peer {
 
     fn begun() -> Self {
         let mut peer = Self::new(Config::default());
-        peer.give(&[PREFACE, &frame(SETTINGS, 0, 0, b"")].concat());
+        peer.give(&[PREFACE, &frame(SETTINGS, 0, 0, b""), &window(0, 1 << 20)].concat());
         peer
     }
 
@@ -97,6 +97,10 @@ fn frames(mut bytes: &[u8]) -> Vec<(u8, u8, u32, Vec<u8>)> {
         bytes = &rest[length..];
     }
     frames
+}
+
+fn window(stream: u32, size: u32) -> Vec<u8> {
+    frame(WINDOW_UPDATE, 0, stream, &size.to_be_bytes())
 }
 
 fn headers(path: &str) -> Vec<u8> {

@@ -17,6 +17,8 @@ impl Connection {
         while let Http::Open(http) = &mut self.http {
             match http.poll_accept(context) {
                 Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond, context, now, events),
+                // What is in the lane is still answered; `drive` closes after that.
+                Poll::Ready(None) if !self.lane.is_empty() => self.http = Http::Gone,
                 Poll::Ready(Some(Err(_)) | None) => self.close(Shutdown::Linger, now, events),
                 Poll::Pending => break,
             }
@@ -60,11 +62,13 @@ impl Connection {
             }
         };
         call.set_head(&head);
+        let routes = Arc::clone(&self.routes);
+        let route = routes.get(&head.path);
+        self.learn(&head, route, now);
         if head.deadline.is_some_and(|deadline| deadline <= now) {
             return call.refuse(&Refusal::new(Code::DeadlineExceeded, "Deadline Exceeded"), context, now);
         }
-        let routes = Arc::clone(&self.routes);
-        let Some(route) = routes.get(&head.path) else {
+        let Some(route) = route else {
             if routes.open_ended {
                 return self.open(call, head, None, None, now, events);
             }

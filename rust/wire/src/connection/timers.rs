@@ -8,6 +8,7 @@ impl Connection {
             return;
         }
         self.due = None;
+        self.h2_due = true;
         if let Some(since) = self.closing_since {
             if self.past(since, CLOSE_TIMEOUT, now) {
                 self.shutdown = Some(Shutdown::Abort);
@@ -18,6 +19,7 @@ impl Connection {
             return self.abort(now, events);
         }
         self.expire_calls(now, events);
+        self.expire_lane(now);
         self.expire_life(now, events);
         self.keep_alive(now, events);
         self.probe(now);
@@ -57,7 +59,7 @@ impl Connection {
             stuck |= self.past(since, stall, now);
         }
         if let Some(since) = self.draining_since
-            && self.calls.is_empty()
+            && self.is_idle()
         {
             stuck |= self.past(since.max(self.idle_since), stall, now);
         }
@@ -131,7 +133,7 @@ impl Connection {
             return self.drain(now);
         }
         if let Some(idle) = self.config.max_idle
-            && self.calls.is_empty()
+            && self.is_idle()
         {
             let since = self.idle_since;
             if self.past(since, idle, now) {
@@ -153,7 +155,7 @@ impl Connection {
                 return;
             }
         }
-        let wanted = self.config.keepalive_without_calls || !self.calls.is_empty();
+        let wanted = self.config.keepalive_without_calls || !self.is_idle();
         if wanted
             && self.ping_sent.is_none()
             && self.past(last_read, keepalive, now)
