@@ -15,6 +15,8 @@ from couponry.demo.story import Order, Story
 __all__ = ["ProgressBars", "render"]
 
 _RECEIPTS = 2
+_ENTRIES = ("template", "activity", "user")
+_LAYERS = ("l1", "l2", "l3")
 
 
 class ProgressBars:
@@ -99,10 +101,19 @@ def _layers(layers: Sequence[LayerReads]) -> Table:
     for name in ("L1", "L2 Redis", "L3 MySQL", "L1 share"):
         table.add_column(name, justify="right")
     for reads in layers:
-        total = reads.l1 + reads.l2 + reads.l3
-        if total:
-            table.add_row(reads.kind, f"{reads.l1:,}", f"{reads.l2:,}", f"{reads.l3:,}", f"{reads.l1 / total:.1%}")
+        _add_layers(table, reads)
+    table.add_section()
+    whole = [reads for reads in layers if reads.kind in _ENTRIES]
+    _add_layers(
+        table, LayerReads(" + ".join(_ENTRIES), *(sum(getattr(each, name) for each in whole) for name in _LAYERS))
+    )
     return table
+
+
+def _add_layers(table: Table, reads: LayerReads) -> None:
+    total = reads.l1 + reads.l2 + reads.l3
+    if total:
+        table.add_row(reads.kind, f"{reads.l1:,}", f"{reads.l2:,}", f"{reads.l3:,}", f"{reads.l1 / total:.1%}")
 
 
 def _throughput(story: Story) -> str:

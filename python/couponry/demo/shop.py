@@ -8,9 +8,10 @@ from typing import Final
 from couponry.clock import to_timestamp
 from couponry.v1 import cart_pb2, flash_sale_pb2, template_pb2
 
-__all__ = ["CLAIMS", "STOCK", "USERS", "Claim", "activity_spec", "cart_of", "claims", "template_specs"]
+__all__ = ["CLAIMS", "LOOKS", "STOCK", "USERS", "Claim", "activity_spec", "cart_of", "claims", "template_specs"]
 
 USERS: Final = 20_000
+LOOKS: Final = 6_000
 CLAIMS: Final = 30_000
 STOCK: Final = 1_000
 _SEED: Final = 20_260_615

@@ -97,6 +97,7 @@ class _Teller:
 
     async def tell(self) -> Story:
         await self._create()
+        await self._look()
         await self._sell()
         await self._wait_for_coupons()
         await self._ask_again()
@@ -130,6 +131,20 @@ class _Teller:
         )
         self._story.activity = opened.activity
         done()
+
+    async def _look(self) -> None:
+        """Users open the sale's page: the activity, and what its templates say."""
+        done = self._progress.step(f"{shop.LOOKS:,} users look at the sale's page", shop.LOOKS)
+        activity = flash_sale_pb2.GetActivityRequest(activity_id=self._story.activity.activity_id)
+        ids = [template.template_id for template in self._story.templates]
+        templates = template_pb2.BatchGetTemplatesRequest(template_ids=ids)
+
+        async def look(client: Client, _: int) -> None:
+            await self._timed("GetActivity", client.flash_sales.GetActivity(activity))
+            await self._timed("BatchGetTemplates", client.templates.BatchGetTemplates(templates))
+            done()
+
+        await self._spread(range(shop.LOOKS), look)
 
     async def _sell(self) -> None:
         claims = shop.claims()
