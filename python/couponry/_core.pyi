@@ -30,6 +30,7 @@ __all__ = [
     "Outcome",
     "Protocol",
     "TellStream",
+    "Wins",
     "best_cart",
     "best_carts",
     "check_terms",
@@ -406,6 +407,57 @@ class ClaimLink(asyncio.Protocol):
     def connection_lost(self, _error: BaseException | None) -> None: ...
     def waiting_s(self) -> float:
         """Seconds since the oldest script under way was sent; 0 where there is none."""
+
+# The outbox of flash sales (rust/core/src/outbox.rs)
+
+@final
+class Wins:
+    """Wins on their way from Redis to MySQL, in the order given.
+
+    A win is (number, user, request hash of 16 bytes, kind of 1 byte, time of the claim in ms, epoch or 0: not known).
+    """
+
+    def __new__(cls, wins: Sequence[tuple[int, bytes, bytes, bytes, int, int]]) -> Wins: ...
+    @staticmethod
+    def from_outbox(entries: Sequence[Any], after: int) -> Wins:
+        """Of entries (id, [field, value, ...]) as Redis gives them, the wins whose numbers are beyond `after`.
+
+        ValueError for what is no entry.
+        """
+
+    def __len__(self) -> int: ...
+    @property
+    def last(self) -> int | None:
+        """The number of the last win."""
+
+    def follow(self, after: int) -> bool:
+        """Whether the numbers are after + 1, after + 2, ...: none is missing, none comes twice."""
+
+    def times(self) -> list[int]:
+        """The times of the claims, each at least once."""
+
+    def numbers(self) -> list[int]:
+        """The number of each win."""
+
+    def values(self) -> list[tuple[int, bytes, bytes, bytes, int, int]]:
+        """Each win."""
+
+    def users(self, lead: bytes, *, most: int) -> list[bytes]:
+        """The users, each once, as SQL rows that begin with `lead`, in texts of at most `most` bytes or one row."""
+
+    def sort(
+        self, held: Sequence[tuple[bytes, bytes]], *, stock: int, limit: int, taken: set[int]
+    ) -> tuple[Wins, Wins, Wins]:
+        """Those that become coupons, those that a transaction holds, those that do not fit; decided in their order.
+
+        `held`: (user, request hash) of the wins that MySQL has of these users; `taken`: numbers that others have there.
+        """
+
+    def rows(self, lead: bytes, least_id: int, by_time: dict[int, bytes], *, most: int) -> list[bytes]:
+        """SQL rows `(user, id, number, epoch, request hash, by time)` that begin with `lead`, in such texts.
+
+        An id is least_id + number; `by_time` has SQL for each time of a claim, ValueError where one is missing.
+        """
 
 # The front end (rust/core/src/frontend.rs)
 

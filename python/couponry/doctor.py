@@ -22,7 +22,7 @@ from couponry.store.redis_clients import sentinels
 CACHED_TABLES = ("activities", "templates", "user_coupons")
 
 _MARIADB_LEAST = (10, 6)
-_MYSQL_LEAST = (8, 0)
+_MYSQL_LEAST = (8, 0, 19)
 _REDIS_LEAST = (6, 2)
 _PACKET_LEAST = 4 * 1024 * 1024
 _TRIGGER = (
@@ -64,9 +64,9 @@ def _line(name: str, value: str) -> str:
     return f"[mysqld] {name} = {value}"
 
 
-def _version(text: str) -> tuple[int, int]:
-    major, minor, *_ = (*text.partition("-")[0].split("."), "0", "0")
-    return (int(major), int(minor)) if major.isdigit() and minor.isdigit() else (0, 0)
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.partition("-")[0].split(".")[:3]
+    return tuple(int(part) for part in parts) if all(part.isdigit() for part in parts) else ()
 
 
 class _MySql:
@@ -111,7 +111,7 @@ def _mysql_version(server: _MySql) -> Finding:
     version = server.variables["version"]
     least = _MARIADB_LEAST if "mariadb" in version.lower() else _MYSQL_LEAST
     right = _version(version) >= least
-    return _judge("mysql", "version", version, "use MariaDB 10.6 or MySQL 8.0, or later", right=right)
+    return _judge("mysql", "version", version, "use MariaDB 10.6 or MySQL 8.0.19, or later", right=right)
 
 
 def _mysql_variables(server: _MySql) -> Iterator[Finding]:

@@ -102,7 +102,7 @@ class ServerSettings(_Section):
 
 
 class MySqlSettings(_Section):
-    """MySQL 8.0+ or MariaDB 10.6+: the truth."""
+    """MySQL 8.0.19+ or MariaDB 10.6+: the truth."""
 
     dsn: MySqlDsn = Field(
         SecretStr("mysql://couponry@127.0.0.1:3306/couponry"),

@@ -19,7 +19,7 @@ from couponry.errors import NotFound, Unavailable
 from couponry.flash_sale.outbox import Outbox
 from couponry.flash_sale.sale import Closed, PassGone, Sale
 from couponry.flash_sale.wins import take
-from couponry.flash_sale.wire import CANCELLED, TRIED, WON, Place, State, Win
+from couponry.flash_sale.wire import CANCELLED, TRIED, WON, Place, State, Win, to_batch
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
 from couponry.store.mysql import MySQL, Row, Tx
@@ -215,7 +215,7 @@ class Fence:
                 run.place,
                 run.progress,
                 run.configuration,
-                wins[at : at + _WINS_AT_ONCE],
+                to_batch(wins[at : at + _WINS_AT_ONCE]),
                 cursor=run.progress["number"],
                 offered=True,
             )

@@ -10,9 +10,10 @@ from typing import Final
 
 import structlog
 
-from couponry.flash_sale.sale import Outboxed, Sale
+from couponry._core import Wins
+from couponry.flash_sale.sale import Sale
 from couponry.flash_sale.wins import Taken, take
-from couponry.flash_sale.wire import Place, Win
+from couponry.flash_sale.wire import Place
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
 from couponry.store.mysql import MySQL, Row, Tx
@@ -72,11 +73,14 @@ class Outbox:
             return Step(StepKind.OVER)
         epoch, cursor = row["epoch"], max(row["number"], row["base"])
         read = await self._sale.outbox(place, epoch=epoch, after=cursor, wanted=self._batch)
-        kind = _judge(read, epoch, cursor)
-        if kind is not None:
-            return Step(kind, epoch)
-        wins = [win for win in read.wins if win.number > cursor] if read else []
-        taken = await self._mysql.run(lambda tx: self._write(tx, place, row, wins))
+        if read is None or read.epoch != epoch:
+            return Step(StepKind.FENCE, epoch)
+        last = read.wins.last
+        if last is None:
+            return Step(StepKind.GAP if read.number > cursor else StepKind.DRAINED, epoch)
+        if not read.wins.follow(cursor):
+            return Step(StepKind.GAP, epoch)
+        taken = await self._mysql.run(lambda tx: self._write(tx, place, row, read.wins, last))
         if taken is None:
             return Step(StepKind.BUSY, epoch)
         if taken.failed:
@@ -84,25 +88,11 @@ class Outbox:
             await self._sale.fail(place, epoch, taken.failed)
         return Step(StepKind.PERSISTED, epoch, taken.sold + len(taken.failed))
 
-    async def _write(self, tx: Tx, place: Place, seen: Row, wins: list[Win]) -> Taken | None:
+    async def _write(self, tx: Tx, place: Place, seen: Row, wins: Wins, last: int) -> Taken | None:
         row = await store.try_lock_progress(tx, place)
         if row is None or any(row[field] != seen[field] for field in ("epoch", "number", "base")):
             return None
         configuration = await activities_store.select_configuration(tx, place.activity_id)
         if configuration is None or configuration["state"] == activities_store.SETTLED:
             return None
-        return await take(tx, place, row, configuration, wins, cursor=wins[-1].number, offered=False)
-
-
-def _judge(read: Outboxed | None, epoch: int, cursor: int) -> StepKind | None:
-    """Whether what was read cannot be written, and why."""
-    if read is None or read.epoch != epoch:
-        return StepKind.FENCE
-    expected = cursor + 1
-    for win in read.wins:
-        if win.number > expected:
-            return StepKind.GAP
-        expected = max(expected, win.number + 1)
-    if expected > cursor + 1:
-        return None
-    return StepKind.GAP if read.number > cursor else StepKind.DRAINED
+        return await take(tx, place, row, configuration, wins, cursor=last, offered=False)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from couponry._core import Wins
 from couponry.flash_sale.wire import Place, State, Win, fields, from_outbox, from_records, to_records
 from couponry.store.redis import Redis
 
@@ -38,7 +39,7 @@ class Outboxed:
 
     epoch: int
     number: int
-    wins: Sequence[Win]
+    wins: Wins
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +130,7 @@ class Sale:
         reply = await self._run("outbox", place, [epoch, after, wanted])
         if not reply:
             return None
-        return Outboxed(epoch=int(reply[0]), number=int(reply[1]), wins=tuple(from_outbox(reply[2])))
+        return Outboxed(epoch=int(reply[0]), number=int(reply[1]), wins=Wins.from_outbox(reply[2], after))
 
     async def fail(self, place: Place, epoch: int, wins: Sequence[Win]) -> int:
         """Notes wins that could not become coupons."""
@@ -188,7 +189,7 @@ class Sale:
         reply = await self._run("fence_read", place, [token, replid, "outbox", f"{epoch}-{after + 1}", 16])
         if reply[0] == 0:
             raise PassGone
-        return list(from_outbox(reply[1]))
+        return from_outbox(reply[1])
 
     async def fill(self, place: Place, token: str, replid: str, winners: Sequence[tuple[bytes, list[Win]]]) -> None:
         """Writes users with all their wins into the new u. Raises PassGone."""

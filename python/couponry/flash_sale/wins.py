@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from couponry._core import Wins
 from couponry.clock import from_ms, to_sql
 from couponry.coupons.windows import coupon_window
-from couponry.flash_sale.wire import TRIED, Place, Win
+from couponry.flash_sale.wire import Place, Win, from_batch
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
 from couponry.store.mysql import Row, Tx
@@ -27,92 +28,60 @@ class Taken:
     failed: Sequence[Win]
 
 
-@dataclass(frozen=True, slots=True)
-class _Sorted:
-    coupons: Sequence[Win]
-    tried: Sequence[Win]
-    failed: Sequence[Win]
-
-
 async def take(
-    tx: Tx, place: Place, progress: Row, configuration: Row, wins: Sequence[Win], *, cursor: int, offered: bool
+    tx: Tx, place: Place, progress: Row, configuration: Row, wins: Wins, *, cursor: int, offered: bool
 ) -> Taken:
     """Writes wins in number order, counts them, moves the cursor to `cursor`.
 
     `offered`: the wins may be in MySQL already, and then stay as they are. `progress` is brought up to date.
     """
-    ids_taken: set[int] = set()
+    taken: set[int] = set()
     if offered:
         known = await _known(tx, place, wins)
-        ids_taken = set(known)
-        wins = [win for win in wins if (win.user, win.request_hash) not in known.get(place.coupon_id(win.number), ())]
-    found = await _sort(tx, place, progress, wins, ids_taken)
-    if found.coupons:
-        await store.insert_coupons(tx, [_coupon(place, win, configuration) for win in found.coupons])
-    records = [(win, store.TRIED) for win in found.tried] + [(win, store.FAILED) for win in found.failed]
+        taken = set(known)
+        wins = Wins([win for win in wins.values() if (win[1], win[2]) not in known.get(win[0], ())])
+    held = await store.select_held(tx, place.activity_id, wins)
+    coupons, tried, failed = wins.sort(
+        held, stock=max(0, progress["total"] - progress["sold"]), limit=progress["highest_limit"], taken=taken
+    )
+    if len(coupons):
+        await _insert(tx, place, configuration, coupons)
+    records = [(win, store.TRIED) for win in from_batch(tried)]
+    lost = from_batch(failed)
+    records += [(win, store.FAILED) for win in lost]
     if records:
         await store.insert_records(tx, [_record(place, win, state, configuration) for win, state in records])
-    sold = len(found.coupons) + len(found.tried)
-    await store.move_cursor(tx, place, number=cursor, sold=sold, failed=len(found.failed))
-    await activities_store.move_reserved(
-        tx, configuration["template_id"], issued=len(found.coupons), reserved=-len(found.coupons)
-    )
+    sold = len(coupons) + len(tried)
+    await store.move_cursor(tx, place, number=cursor, sold=sold, failed=len(lost))
+    await activities_store.move_reserved(tx, configuration["template_id"], issued=len(coupons), reserved=-len(coupons))
     progress["number"] = max(progress["number"], cursor)
     progress["sold"] += sold
-    progress["failed"] += len(found.failed)
-    return Taken(sold=sold, failed=found.failed)
+    progress["failed"] += len(lost)
+    return Taken(sold=sold, failed=lost)
 
 
-async def _known(tx: Tx, place: Place, wins: Sequence[Win]) -> dict[int, set[tuple[bytes, bytes]]]:
-    """Who has these numbers in MySQL: (user, request hash) by coupon id."""
+async def _known(tx: Tx, place: Place, wins: Wins) -> dict[int, set[tuple[bytes, bytes]]]:
+    """Who has these numbers in MySQL: (user, request hash) by number."""
     known: dict[int, set[tuple[bytes, bytes]]] = defaultdict(set)
-    for row in await store.select_known(tx, [place.coupon_id(win.number) for win in wins]):
-        known[row["id"]].add((row["user_id"], row["request_hash"]))
+    least = place.coupon_id(0)
+    for row in await store.select_known(tx, [least + number for number in wins.numbers()]):
+        known[row["id"] - least].add((row["user_id"], row["request_hash"]))
     return dict(known)
 
 
-async def _sort(tx: Tx, place: Place, progress: Row, wins: Sequence[Win], ids_taken: set[int]) -> _Sorted:
-    held: dict[bytes, set[bytes]] = defaultdict(set)
-    for row in await store.select_held(tx, place.activity_id, list({win.user for win in wins})):
-        held[row["user_id"]].add(row["request_hash"])
-    room = progress["total"] - progress["sold"]
-    coupons: list[Win] = []
-    tried: list[Win] = []
-    failed: list[Win] = []
-    for win in wins:
-        own = held[win.user]
-        fits = (
-            room > 0
-            and len(own) < progress["highest_limit"]
-            and win.request_hash not in own
-            and place.coupon_id(win.number) not in ids_taken
+async def _insert(tx: Tx, place: Place, configuration: Row, coupons: Wins) -> None:
+    common = {"template_id": configuration["template_id"], "activity_id": place.activity_id, "bucket": place.bucket}
+    by_time: dict[int, Row] = {}
+    for ms in coupons.times():
+        claimed = _claimed(ms, configuration)
+        valid_from, valid_until = coupon_window(
+            configuration["valid_from"], configuration["valid_until"], configuration["valid_days"], claimed
         )
-        if not fits:
-            failed.append(win)
-            continue
-        room -= 1
-        own.add(win.request_hash)
-        (tried if win.kind == TRIED else coupons).append(win)
-    return _Sorted(coupons=coupons, tried=tried, failed=failed)
-
-
-def _coupon(place: Place, win: Win, configuration: Row) -> tuple[object, ...]:
-    claimed = _claimed(win, configuration)
-    window = coupon_window(
-        configuration["valid_from"], configuration["valid_until"], configuration["valid_days"], claimed
-    )
-    return (
-        win.user,
-        place.coupon_id(win.number),
-        configuration["template_id"],
-        *window,
-        claimed,
-        place.activity_id,
-        place.bucket,
-        win.epoch,
-        win.number,
-        win.request_hash,
-    )
+        by_time[ms] = {"received_at": claimed}
+        common["valid_from"] = valid_from
+        # Only then an end follows from the time of the claim.
+        (common if configuration["valid_days"] is None else by_time[ms])["valid_until"] = valid_until
+    await store.insert_coupons(tx, coupons, place.coupon_id(0), by_time, common)
 
 
 def _record(place: Place, win: Win, state: int, configuration: Row) -> tuple[object, ...]:
@@ -125,10 +94,10 @@ def _record(place: Place, win: Win, state: int, configuration: Row) -> tuple[obj
         place.coupon_id(win.number),
         win.request_hash,
         state,
-        _claimed(win, configuration),
+        _claimed(win.claimed_ms, configuration),
     )
 
 
-def _claimed(win: Win, configuration: Row) -> datetime:
+def _claimed(claimed_ms: int, configuration: Row) -> datetime:
     now: datetime = configuration["now"]
-    return to_sql(from_ms(win.claimed_ms)) if win.claimed_ms else now
+    return to_sql(from_ms(claimed_ms)) if claimed_ms else now

@@ -3,12 +3,13 @@
 The layouts are those that lua/claim.lua states.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, Self
 from zlib import crc32
 
+from couponry._core import Wins
 from couponry.store.ids import flash_sale_coupon_id
 
 __all__ = [
@@ -20,9 +21,11 @@ __all__ = [
     "State",
     "Win",
     "fields",
+    "from_batch",
     "from_outbox",
     "from_records",
     "request_hash",
+    "to_batch",
     "to_records",
 ]
 
@@ -126,22 +129,18 @@ def to_records(wins: Iterable[Win]) -> bytes:
     return b"".join(win.request_hash + win.number.to_bytes(4) + win.claimed_ms.to_bytes(6) + win.kind for win in wins)
 
 
-def from_outbox(entries: Iterable[Any]) -> Iterator[Win]:
-    """The wins of outbox entries, in number order."""
-    for entry_id, flat in entries:
-        epoch = int(entry_id.split(b"-")[0])
-        entry = dict(zip(flat[::2], flat[1::2], strict=True))
-        number, claimed_ms, wins = int(entry[b"first"]), int(entry[b"ms"]), entry[b"wins"]
-        at = 0
-        while at < len(wins):
-            end = at + 1 + wins[at]
-            yield Win(
-                number=number,
-                user=wins[at + 1 : end],
-                request_hash=wins[end : end + _HASH_BYTES],
-                kind=wins[end + _HASH_BYTES : end + _HASH_BYTES + 1],
-                claimed_ms=claimed_ms,
-                epoch=epoch,
-            )
-            at = end + _HASH_BYTES + 1
-            number += 1
+def from_outbox(entries: Sequence[Any]) -> list[Win]:
+    """The wins of outbox entries, in number order. Raises ValueError for what is no entry."""
+    return from_batch(Wins.from_outbox(entries, after=0))
+
+
+def from_batch(wins: Wins) -> list[Win]:
+    """The wins of a batch, one by one."""
+    return [Win(*values) for values in wins.values()]
+
+
+def to_batch(wins: Iterable[Win]) -> Wins:
+    """A batch of these wins."""
+    return Wins(
+        [(win.number, win.user, win.request_hash, win.kind, win.claimed_ms, win.epoch) for win in wins],
+    )

@@ -3,10 +3,11 @@
 Whoever writes any of them holds the row of activity_progress; the statements that lock it come first in a transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from couponry.store.mysql import MySQL, Row, Tx
+from couponry._core import Wins
+from couponry.store.mysql import MAX_STATEMENT_BYTES, MySQL, Row, Tx
 from couponry.v1 import coupon_pb2, flash_sale_pb2
 
 __all__ = [
@@ -90,12 +91,17 @@ SET_MARK: Final = (
     " marked_at = UTC_TIMESTAMP(3) WHERE activity_id = %s AND bucket = %s"
 )
 
-# Wins of users, by the claim index alone.
+# Wins of users, each looked for by the claim index. With a list of users the server would at times rather read all wins
+# of the activity.
 SELECT_HELD: Final = (
-    "SELECT user_id, request_hash FROM user_coupons WHERE activity_id = %s AND user_id IN %s"
-    " UNION ALL SELECT user_id, request_hash FROM flash_sale_records"
-    f" WHERE activity_id = %s AND user_id IN %s AND state = {TRIED}"
+    b"WITH v (user_id) AS (VALUES %b) SELECT h.user_id, h.request_hash FROM v STRAIGHT_JOIN user_coupons h"
+    b" FORCE INDEX (by_claim) ON h.activity_id = %d AND h.user_id = v.user_id"
 )
+SELECT_HELD_RECORDS: Final = (
+    b"WITH v (user_id) AS (VALUES %%b) SELECT h.user_id, h.request_hash FROM v STRAIGHT_JOIN flash_sale_records h"
+    b" FORCE INDEX (by_claim) ON h.activity_id = %%d AND h.user_id = v.user_id WHERE h.state = %d" % TRIED
+)
+SELECT_ANY_RECORD: Final = "SELECT 1 FROM flash_sale_records WHERE activity_id = %s LIMIT 1"
 SELECT_KNOWN: Final = (
     "SELECT id, user_id, request_hash FROM user_coupons WHERE id IN %s"
     " UNION ALL SELECT coupon_id, user_id, request_hash FROM flash_sale_records WHERE coupon_id IN %s"
@@ -128,14 +134,8 @@ LIST_RECORDS: Final = (
     f" UNION ALL (SELECT {_RECORD} FROM flash_sale_records WHERE user_id = %s AND coupon_id >= %s AND coupon_id < %s"
     " ORDER BY coupon_id DESC LIMIT %s) ORDER BY coupon_id DESC LIMIT %s"
 )
-INSERT_COUPONS: Final = (
-    "INSERT INTO user_coupons (user_id, id, template_id, source, status, valid_from, valid_until, received_at,"
-    " activity_id, bucket, epoch, number, request_hash, version) VALUES"
-)
-INSERT_COUPONS_ROW: Final = (
-    f"(%s, %s, %s, {coupon_pb2.COUPON_SOURCE_FLASH_SALE}, {coupon_pb2.COUPON_STATE_UNUSED}, %s, %s, %s,"
-    " %s, %s, %s, %s, %s, 1)"
-)
+# What differs from win to win comes as rows, the rest once: most of what an INSERT costs the server is to read values.
+_WIN: Final = "user_id, id, number, epoch, request_hash"
 INSERT_RECORDS: Final = (
     "INSERT IGNORE INTO flash_sale_records (activity_id, bucket, epoch, number, user_id, coupon_id, request_hash,"
     " state, claimed_at) VALUES"
@@ -262,10 +262,17 @@ async def set_mark(tx: Tx, place: tuple[int, int]) -> None:
     await tx.execute(SET_MARK, place)
 
 
-async def select_held(tx: Tx, activity_id: int, users: Sequence[bytes]) -> list[Row]:
-    """(user_id, request_hash) of the wins that these users have in MySQL."""
-    ids = tuple(users)
-    return await tx.fetch_all(SELECT_HELD, (activity_id, ids, activity_id, ids)) if ids else []
+async def select_held(tx: Tx, activity_id: int, wins: Wins) -> list[tuple[bytes, bytes]]:
+    """(user_id, request_hash) of the wins that the users of a batch have in MySQL."""
+    statements = [SELECT_HELD]
+    if await tx.fetch_one(SELECT_ANY_RECORD, (activity_id,)) is not None:
+        statements.append(SELECT_HELD_RECORDS)
+    held = []
+    for users in wins.users(tx.row_lead, most=MAX_STATEMENT_BYTES):
+        for statement in statements:
+            rows = await tx.fetch_all(statement % (users, activity_id))
+            held += [(row["user_id"], row["request_hash"]) for row in rows]
+    return held
 
 
 async def select_known(tx: Tx, coupon_ids: Sequence[int]) -> list[Row]:
@@ -304,9 +311,20 @@ async def list_records(mysql: MySQL, user_id: bytes, *, least_id: int, below_id:
     return await mysql.fetch_all(LIST_RECORDS, (*part, *part, limit))
 
 
-async def insert_coupons(tx: Tx, rows: Sequence[Sequence[Any]]) -> int:
-    """One row a win: user, id, template, window, claim time, activity, bucket, epoch, number, request hash."""
-    return await tx.insert_rows(INSERT_COUPONS, INSERT_COUPONS_ROW, rows)
+async def insert_coupons(tx: Tx, wins: Wins, least_id: int, by_time: Mapping[int, Row], common: Row) -> None:
+    """One row a win. `least_id`: the id of number 0; columns that follow from the time of a claim, and common ones."""
+    timed = ", ".join(next(iter(by_time.values())))
+    common = {
+        **common,
+        "source": coupon_pb2.COUPON_SOURCE_FLASH_SALE,
+        "status": coupon_pb2.COUPON_STATE_UNUSED,
+        "version": 1,
+    }
+    head = f"INSERT INTO user_coupons ({_WIN}, {timed}, {', '.join(common)}) WITH v ({_WIN}, {timed}) AS (VALUES "
+    tail = tx.text(f") SELECT v.*, {', '.join(['%s'] * len(common))} FROM v", tuple(common.values()))
+    texts = {ms: tx.text(", ".join(["%s"] * len(row)), tuple(row.values())) for ms, row in by_time.items()}
+    for rows in wins.rows(tx.row_lead, least_id, texts, most=MAX_STATEMENT_BYTES):
+        await tx.execute(head.encode() + rows + tail)
 
 
 async def insert_records(tx: Tx, rows: Sequence[Sequence[Any]]) -> int:

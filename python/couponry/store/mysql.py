@@ -17,7 +17,7 @@ from couponry.clock import Clock
 from couponry.config import MySqlAddress, MySqlSettings, parse_mysql_dsn
 from couponry.errors import Unavailable
 
-__all__ = ["DuplicateKey", "MySQL", "Row", "Tx"]
+__all__ = ["MAX_STATEMENT_BYTES", "DuplicateKey", "MySQL", "Row", "Tx"]
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -31,7 +31,8 @@ _RETRYABLE: Final = frozenset({1213, 1205})
 # Too many connections, unknown host, refused, gone away, lost, shutdown in progress, read only, interrupted.
 _DOWN: Final = frozenset({1040, 1053, 1290, 1317, 2002, 2003, 2006, 2013, 2014, 2055, 4031})
 _ATTEMPTS: Final = 8
-_MAX_STATEMENT_BYTES: Final = 1 << 20
+# Below the least `max_allowed_packet` that servers come with.
+MAX_STATEMENT_BYTES: Final = 1 << 20
 
 
 class DuplicateKey(Exception):
@@ -65,7 +66,17 @@ class Tx:
             except (err.Error, OSError, RuntimeError, asyncio.CancelledError):
                 self._connection.close()
 
-    async def fetch_all(self, sql: str, args: Args = ()) -> list[Row]:
+    @property
+    def row_lead(self) -> bytes:
+        """What a row begins with where VALUES is a table: MySQL wants a word that MariaDB does not know."""
+        return b"" if "MariaDB" in self._connection.get_server_info() else b"ROW"
+
+    def text(self, sql: str, args: Args) -> bytes:
+        """A statement, or a part of one, with its arguments as SQL text."""
+        escaped = tuple(self._connection.escape(value) for value in args)
+        return (sql % escaped).encode("utf-8", "surrogateescape")
+
+    async def fetch_all(self, sql: str | bytes, args: Args = ()) -> list[Row]:
         """All rows of a SELECT."""
         async with self._connection.cursor(aiomysql.DictCursor) as cursor:
             await cursor.execute(sql, args or None)
@@ -79,7 +90,7 @@ class Tx:
             row: Row | None = await cursor.fetchone()
             return row
 
-    async def execute(self, sql: str, args: Args = ()) -> int:
+    async def execute(self, sql: str | bytes, args: Args = ()) -> int:
         """Runs a statement; the number of rows that it changed."""
         with _named_errors():
             async with self._connection.cursor() as cursor:
@@ -224,7 +235,7 @@ def _statements(rows: Sequence[Args], text_of: Callable[[Args], str]) -> Iterato
     size = 0
     for args in rows:
         text = text_of(args)
-        if values and size + len(text) > _MAX_STATEMENT_BYTES:
+        if values and size + len(text) > MAX_STATEMENT_BYTES:
             yield values
             values, size = [], 0
         values.append(text)

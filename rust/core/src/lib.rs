@@ -8,6 +8,7 @@
 //! - `codes`: coupon codes
 //! - `discount`: the discount calculator
 //! - `frontend`: gRPC as an asyncio Protocol
+//! - `outbox`: wins of flash sales, from the outbox to SQL text
 //! - `scripts`: the Redis scripts of `lua/`, embedded
 use pyo3::prelude::*;
 
@@ -18,6 +19,7 @@ mod clock;
 mod codes;
 mod discount;
 mod frontend;
+mod outbox;
 mod scripts;
 
 #[pymodule]
@@ -28,5 +30,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     codes::register(module)?;
     discount::register(module)?;
     frontend::register(module)?;
+    outbox::register(module)?;
     scripts::register(module)
 }
