@@ -182,10 +182,10 @@ async def test_only_what_was_committed_long_ago_is_trimmed(shop: Instance) -> No
 
 async def test_a_win_whose_row_does_not_come_says_so(shop: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     activity_id = (await shop.create(ack=pb.ACK_MYSQL)).activity_id
-    monkeypatch.setattr(shop.parts.rows, "_patience_s", 0.05)
     async with shop.mysql.transaction() as tx:
         await store.lock_progress(tx, (activity_id, 0))
-        with pytest.raises(Unavailable) as told:
+        with monkeypatch.context() as patch, pytest.raises(Unavailable) as told:
+            patch.setattr(shop.parts.rows, "_patience_s", 0.05)
             await shop.claim(activity_id, "a", "r")
     assert told.value.reason == "PENDING"
     assert (await shop.claim(activity_id, "a", "r")).status == STATUS.PARTICIPATE_STATUS_WON
