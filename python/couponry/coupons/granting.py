@@ -64,13 +64,14 @@ class Granting:
             raise refusal
         limits = await offer.limits(tx, list(request.user_ids))
         users = [user_id for user_id, limit in zip(request.user_ids, limits, strict=True) if limit is None]
-        coupons = iter(await offer.give(tx, users, coupon_ids[: len(users)], source))
+        given = iter(coupon_ids[: len(users)])
+        issue = await offer.give(tx, users, coupon_ids[: len(users)], source)
         now = from_sql(offer.template["now"])
         response = coupon_pb2.GrantCouponsResponse()
         for user_id, limit in zip(request.user_ids, limits, strict=True):
             grant = response.grants.add(user_id=user_id)
             if limit is None:
-                grant.coupon.CopyFrom(coupon_message(next(coupons).as_row(), now, self._codes))
+                grant.coupon.CopyFrom(coupon_message(issue.row(user_id, next(given)), now, self._codes))
             else:
                 grant.refused = cast("reason_pb2.Reason", reason_pb2.Reason.Value(f"REASON_{limit}"))
         return response

@@ -12,7 +12,7 @@ from couponry.coupons.windows import coupon_window
 from couponry.errors import CouponryError, Exhausted, FailedPrecondition, NotFound
 from couponry.store import coupons as coupon_store
 from couponry.store import templates as template_store
-from couponry.store.coupons import NewCoupon
+from couponry.store.coupons import Issue
 from couponry.store.mysql import Row, Tx
 from couponry.v1 import coupon_pb2, template_pb2
 
@@ -77,25 +77,20 @@ class Offer:
                 verdicts.append(None)
         return verdicts
 
-    async def give(self, tx: Tx, user_ids: Sequence[str], coupon_ids: Sequence[int], source: int) -> list[NewCoupon]:
-        """Writes one coupon for each user id, and counts them."""
+    async def give(self, tx: Tx, user_ids: Sequence[str], coupon_ids: Sequence[int], source: int) -> Issue:
+        """Writes one coupon for each user id, and counts them; what they have in common."""
         valid_from, valid_until = self.window
-        coupons = [
-            NewCoupon(
-                user_id=user_id,
-                coupon_id=coupon_id,
-                template_id=self.template["id"],
-                source=source,
-                valid_from=valid_from,
-                valid_until=valid_until,
-                received_at=self.template["now"],
-            )
-            for user_id, coupon_id in zip(user_ids, coupon_ids, strict=True)
-        ]
-        if coupons:
-            await coupon_store.insert_coupons(tx, coupons)
-            await template_store.add_issued(tx, self.template["id"], len(coupons))
-        return coupons
+        issue = Issue(
+            template_id=self.template["id"],
+            source=source,
+            valid_from=valid_from,
+            valid_until=valid_until,
+            received_at=self.template["now"],
+        )
+        if user_ids:
+            await coupon_store.insert_coupons(tx, issue, zip(user_ids, coupon_ids, strict=True))
+            await template_store.add_issued(tx, issue.template_id, len(user_ids))
+        return issue
 
 
 async def offer_of(tx: Tx, template_id: int) -> Offer:

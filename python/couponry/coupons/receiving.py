@@ -156,12 +156,18 @@ class _Batch:
         asking, repeats = self._sort_out(await find_answers(tx, [call.key for call in self.calls]), outcomes)
         lucky = await self._pick(tx, offer, asking, outcomes)
         users = [call.user_id for call in lucky]
-        coupons = await offer.give(tx, users, self.coupon_ids[: len(lucky)], coupon_pb2.COUPON_SOURCE_RECEIVED)
-        now = from_sql(offer.template["now"])
+        coupon_ids = self.coupon_ids[: len(lucky)]
+        issue = await offer.give(tx, users, coupon_ids, coupon_pb2.COUPON_SOURCE_RECEIVED)
         answers: list[tuple[RequestKey, bytes]] = []
-        for call, coupon in zip(lucky, coupons, strict=True):
-            message = coupon_message(coupon.as_row(), now, self.codes)
-            answer = coupon_pb2.ReceiveCouponResponse(coupon=message).SerializeToString()
+        response = coupon_pb2.ReceiveCouponResponse()
+        for call, coupon_id in zip(lucky, coupon_ids, strict=True):
+            if not answers:
+                now = from_sql(offer.template["now"])
+                response.coupon.CopyFrom(coupon_message(issue.row(call.user_id, coupon_id), now, self.codes))
+            # The coupons of a batch differ in nothing else.
+            coupon = response.coupon
+            coupon.user_id, coupon.coupon_id, coupon.code = call.user_id, coupon_id, self.codes.encode(coupon_id)
+            answer = response.SerializeToString()
             outcomes[call] = answer
             answers.append((call.key, answer))
         await insert_answers(tx, answers)

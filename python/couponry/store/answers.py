@@ -12,24 +12,21 @@ from couponry.store.requests import RequestKey
 
 __all__ = ["find_answers", "insert_answers"]
 
-_FIND: Final = "SELECT scope, request_id, fingerprint, answer FROM request_log WHERE "
-_FIND_ONE: Final = "(method = %s AND scope = %s AND request_id = %s)"
-_INSERT_HEAD: Final = "INSERT INTO request_log (method, scope, request_id, fingerprint, answer, created_at) VALUES"
-_INSERT_ROW: Final = "(%s, %s, %s, %s, %s, UTC_TIMESTAMP(3))"
-
-
-def find_statement(count: int) -> str:
-    """The statement that looks for `count` request ids, each by the primary key."""
-    return _FIND + " OR ".join([_FIND_ONE] * count)
+FIND: Final = (
+    b"WITH v (method, scope, request_id) AS (VALUES %b) SELECT r.scope, r.request_id, r.fingerprint, r.answer"
+    b" FROM v STRAIGHT_JOIN request_log r"
+    b" ON r.method = v.method AND r.scope = v.scope AND r.request_id = v.request_id"
+)
+_INSERT: Final = (
+    b"INSERT INTO request_log (method, scope, request_id, fingerprint, answer, created_at)"
+    b" WITH v (method, scope, request_id, fingerprint, answer) AS (VALUES %b) SELECT v.*, UTC_TIMESTAMP(3) FROM v"
+)
 
 
 async def find_answers(tx: Tx, keys: Sequence[RequestKey]) -> dict[tuple[str, str], Row]:
     """By (scope, request id): the fingerprint and the answer of those ids that were used before."""
-    given = [key for key in keys if key.given]
-    if not given:
-        return {}
-    args = [part for key in given for part in (key.method.encode(), key.scope.encode(), key.request_id.encode())]
-    rows = await tx.fetch_all(find_statement(len(given)), args)
+    given = [_place(key) for key in keys if key.given]
+    rows = [row for place in tx.tables(given) for row in await tx.fetch_all(FIND % place)]
     return {(row["scope"].decode(), row["request_id"].decode()): row for row in rows}
 
 
@@ -38,10 +35,10 @@ async def insert_answers(tx: Tx, answers: Sequence[tuple[RequestKey, bytes]]) ->
 
     Raises DuplicateKey where another transaction used one of the ids since `find_answers`.
     """
-    rows = sorted(
-        (key.method.encode(), key.scope.encode(), key.request_id.encode(), key.fingerprint, answer)
-        for key, answer in answers
-        if key.given
-    )
-    if rows:
-        await tx.insert_rows(_INSERT_HEAD, _INSERT_ROW, rows)
+    rows = sorted((*_place(key), key.fingerprint, answer) for key, answer in answers if key.given)
+    for table in tx.tables(rows):
+        await tx.execute(_INSERT % table)
+
+
+def _place(key: RequestKey) -> tuple[bytes, bytes, bytes]:
+    return key.method.encode(), key.scope.encode(), key.request_id.encode()

@@ -67,8 +67,8 @@ async def filled(settings: Settings) -> AsyncIterator[MySQL]:
 
 
 IDS = (5, 6, 7)
-KEYS = [part for n in range(3) for part in (b"ReceiveCoupon", b"u%d" % n, b"r%d" % n)]
-STATEMENTS: dict[str, tuple[str, Sequence[Any]]] = {
+KEYS = [(b"ReceiveCoupon", b"u%d" % n, b"r%d" % n) for n in range(3)]
+BY_NAME: dict[str, tuple[str, Sequence[Any]]] = {
     "templates by id": (templates.SELECT_TEMPLATES, (IDS,)),
     "a template and the clock": (templates.SELECT_TEMPLATE_AT, (5,)),
     "a template by key": (templates.SELECT_BY_KEY, (b"k5",)),
@@ -82,16 +82,17 @@ STATEMENTS: dict[str, tuple[str, Sequence[Any]]] = {
     "coupons by id": (coupons.SELECT_COUPONS, (b"u1", IDS)),
     "coupons by id, locked": (coupons.LOCK_COUPONS, (b"u1", IDS)),
     "live coupons": (coupons.SELECT_LIVE, ((b"u1", b"u2"),)),
-    "receipts": (coupons.COUNT_RECEIPTS, (5, (b"u1", b"u2"))),
-    "answers": (answers.find_statement(3), KEYS),
-} | {
+}
+PAGES: dict[str, tuple[str, Sequence[Any]]] = {
     f"coupons in states {states}, a page": (coupons.list_statement(states), (b"u1", LATEST, 51))
     for states in [(), (1,), (2,), (3,), (4,), (5,), (1, 2, 3, 4, 5)]
 }
 
 
 async def test_no_select_reads_a_whole_table_or_index(filled: MySQL) -> None:
-    scanning = {name: found for name, (sql, args) in STATEMENTS.items() if (found := await scans(filled, sql, args))}
+    scanning = {
+        name: found for name, (sql, args) in (BY_NAME | PAGES).items() if (found := await scans(filled, sql, args))
+    }
     assert scanning == {}
 
 
@@ -100,6 +101,18 @@ async def test_the_lists_of_a_user_are_read_in_the_order_of_the_primary_key(fill
         [step] = await explain(filled, coupons.list_statement(states), (b"u1", LATEST, 51))
         assert step.key == "PRIMARY"
         assert "filesort" not in step.extra
+
+
+async def test_what_a_batch_asks_for_is_looked_up_one_by_one(filled: MySQL) -> None:
+    async with filled.transaction() as tx:
+        [users] = tx.tables([(b"u1",), (b"u2",)])
+        [keys] = tx.tables(KEYS)
+    steps = [
+        *await explain(filled, (coupons.COUNT_RECEIPTS % (users, 5)).decode()),
+        *await explain(filled, (answers.FIND % keys).decode()),
+    ]
+    looked_up = {(step.table, step.access, step.key) for step in steps if not step.table.startswith("<")}
+    assert looked_up == {("c", "ref", "by_template_user"), ("r", "eq_ref", "PRIMARY")}
 
 
 async def test_the_check_notices_a_scan(filled: MySQL) -> None:
