@@ -354,7 +354,7 @@ class ClaimBatch:
 
     kind: stray (the activity is not known: `send` or `answer`), carry (there is no connection, or it was lost under
     the script: `decided`), not_ready (the activity must be opened, then as carry), wins (to be safe elsewhere:
-    `confirmed`), empty, full, fast (`refuse`).
+    `confirmed`), empty (other buckets may have stock: as carry, `round` says how often), full, fast (`refuse`).
     """
 
     @property
@@ -365,6 +365,10 @@ class ClaimBatch:
 
     @property
     def bucket(self) -> int: ...
+    @property
+    def round(self) -> int:
+        """How often an empty bucket was found by now; 0 for other kinds."""
+
     @property
     def ack(self) -> int:
         """The number of couponry.v1.Ack."""

@@ -35,6 +35,7 @@ from couponry.flash_sale.activities import Activities
 from couponry.flash_sale.activities import register_loaders as register_activity_loaders
 from couponry.flash_sale.adjustments import Adjustments
 from couponry.flash_sale.audit import Audit
+from couponry.flash_sale.balancing import Balance
 from couponry.flash_sale.claims import Claims
 from couponry.flash_sale.configure import Configurator
 from couponry.flash_sale.fence import Fence
@@ -49,6 +50,7 @@ from couponry.flash_sale.settle import Settlement
 from couponry.flash_sale.settled_claims import SettledClaims
 from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
+from couponry.flash_sale.watching import Watching
 from couponry.frontend import native, reference
 from couponry.frontend.hot import answer_claims, answer_hot_methods
 from couponry.frontend.port import open_port
@@ -120,6 +122,7 @@ class App:
     upkeep: Upkeep
     expirer: Expirer
     audit: Audit
+    watching: Watching
     templates: TemplateServicer
     coupons: CouponServicer
     discounts: DiscountServicer
@@ -184,6 +187,8 @@ async def _served(app: App) -> AsyncIterator[str]:
             yield str(address)
         finally:
             await healthy.enter_graceful_shutdown()
+            # Streams have no end of their own that a drain could wait for.
+            await app.watching.close()
             await server.stop(settings.server.drain_timeout_s)
             await app.jobs.stop(within_s=settings.server.drain_timeout_s)
             await app.reporting.stop(within_s=1)
@@ -233,6 +238,8 @@ async def opened(
             adjustments=adjustments,
             clock=clock,
         )
+        balance = Balance(mysql=mysql, sale=sale, fence=fence)
+        closing.push_async_callback(balance.close)
         upkeep = Upkeep(
             mysql=mysql,
             sale=sale,
@@ -240,6 +247,7 @@ async def opened(
             configurator=configurator,
             adjustments=adjustments,
             settlement=settlement,
+            balance=balance,
         )
         rows = Rows(mysql=mysql, outbox=outbox)
         replicas = Replicas(
@@ -259,6 +267,8 @@ async def opened(
             age_ms=settings.flash_sale.stock_age_ms,
         )
         closing.push_async_callback(stock.close)
+        watching = Watching(stock=stock, interval_ms=settings.flash_sale.watch_interval_ms)
+        closing.push_async_callback(watching.close)
         pending_wins = PendingWins(mysql=mysql, sale=sale, codes=codes)
 
         # Jobs
@@ -275,6 +285,7 @@ async def opened(
             rows=rows,
             replicas=replicas,
             settled=SettledClaims(mysql=mysql, codes=codes),
+            balance=balance,
             settings=settings.flash_sale,
             on_win=persister.nudge,
         )
@@ -313,6 +324,7 @@ async def opened(
             upkeep=upkeep,
             expirer=expirer,
             audit=Audit(mysql=mysql, sale=sale, fence=fence, adjustments=adjustments),
+            watching=watching,
             templates=TemplateServicer(Templates(mysql=mysql, layers=layers, ids=ids, configurator=configurator)),
             coupons=CouponServicer(
                 receiving=receiving,
@@ -341,6 +353,7 @@ async def opened(
                 activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
                 participation=Participation(claims=claims),
                 stock=stock,
+                watching=watching,
                 records=Records(mysql=mysql, sale=sale, codes=codes),
                 settlement=settlement,
                 adjustments=adjustments,

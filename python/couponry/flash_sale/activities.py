@@ -20,8 +20,8 @@ from couponry.flash_sale.messages import (
     metadata_json,
     next_boundary,
     normal,
+    split_stock,
 )
-from couponry.flash_sale.wire import Place
 from couponry.paging import decode, encode, query_of
 from couponry.store import activities as store
 from couponry.store import flash_sale as sale_store
@@ -212,11 +212,10 @@ class Activities:
         return response
 
     async def _changed(self, tx: Tx, request: flash_sale_pb2.UpdateActivityRequest, paths: frozenset[str]) -> Row:
-        # The progress row comes before the activity's: a limit that rises must reach the persister first.
-        place = Place(request.activity_id)
-        progress = await sale_store.lock_progress(tx, place)
+        # The progress rows come before the activity's: a limit that rises must reach the persister first.
+        progress = await sale_store.lock_all_progress(tx, request.activity_id)
         row = await store.lock_activity(tx, request.activity_id)
-        if progress is None or row is None:
+        if not progress or row is None:
             raise NotFound("no such activity")
         if request.etag and request.etag != row["version"]:
             raise FailedPrecondition(
@@ -224,7 +223,7 @@ class Activities:
             )
         values = _values(request, paths, row)
         await _check_change(tx, row, values, paths)
-        await sale_store.raise_limit(tx, place, values["per_user_limit"])
+        await sale_store.raise_limit(tx, request.activity_id, values["per_user_limit"])
         await store.update_activity(tx, request.activity_id, list(values.values()))
         [changed] = await store.select_activities(tx, [request.activity_id])
         return changed
@@ -245,7 +244,7 @@ async def _insert(tx: Tx, spec: flash_sale_pb2.ActivitySpec, spec_fingerprint: b
         await store.insert_activity(
             tx,
             activity_columns(activity_id, spec, spec_fingerprint),
-            total=spec.stock,
+            totals=split_stock(spec.stock, spec.buckets),
             limit=spec.per_user_limit,
         )
     except DuplicateKey:

@@ -1,17 +1,17 @@
-"""Changing the stock of a running activity: restock, decrease, end. One by one, in the activity's own order.
+"""Changing the stock of a running activity: AdjustStock, and whatever adjustments a crash left.
 
-An adjustment is written to MySQL first, as PENDING. Applying it is one transaction that holds the progress row
-throughout: it reads the adjustment and the epoch, runs lua/adjust.lua, and writes what that answered. Whatever a crash
-leaves PENDING is applied again, by anyone; Redis remembers the last result and gives it to a repeat.
+An adjustment is written to MySQL first, as PENDING; adjuster.py applies it. Of an activity with several buckets each
+has a part in the change (spreading.py).
 """
 
 import secrets
-from typing import Final
 
-from couponry.errors import CouponryError, FailedPrecondition, InvalidArgument, NotFound, Unavailable
-from couponry.flash_sale.fence import NUMBERS, Fence
+from couponry.errors import FailedPrecondition, InvalidArgument, NotFound, Unavailable
+from couponry.flash_sale.adjuster import Adjuster
+from couponry.flash_sale.fence import Fence
 from couponry.flash_sale.messages import MAX_ACTIVITY_ID, MAX_STOCK
 from couponry.flash_sale.sale import Sale
+from couponry.flash_sale.spreading import Spreading, check_numbers, check_total, reserve
 from couponry.flash_sale.wire import Place
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
@@ -21,20 +21,14 @@ from couponry.validation import Violations
 
 __all__ = ["Adjustments"]
 
-_ATTEMPTS: Final = 5
-
-
-class _NotReady(Exception):
-    """Redis needs a fence pass first; the transaction is given up."""
-
 
 class Adjustments:
-    """Writes adjustments and applies them."""
+    """Writes adjustments and has them applied."""
 
     def __init__(self, *, mysql: MySQL, sale: Sale, fence: Fence) -> None:
         self._mysql = mysql
-        self._sale = sale
-        self._fence = fence
+        self._adjuster = Adjuster(mysql=mysql, sale=sale, fence=fence)
+        self._spreading = Spreading(mysql=mysql, sale=sale, fence=fence, adjuster=self._adjuster)
 
     async def adjust_stock(self, request: flash_sale_pb2.AdjustStockRequest) -> flash_sale_pb2.AdjustStockResponse:
         """Adds to the stock or takes unsold stock away; the same adjustment id gets the same answer.
@@ -49,12 +43,12 @@ class Adjustments:
             violations.add("delta", "must not be 0")
         violations.shop_id("adjustment_id", request.adjustment_id)
         violations.raise_if_any()
-        place = Place(request.activity_id)
         if request.activity_id > MAX_ACTIVITY_ID:
             raise NotFound("no such activity")
-        number = await self._mysql.run(lambda tx: self._write(tx, place, request))
-        await self.apply(place)
-        row = await store.select_adjustment(self._mysql, place, number)
+        rows = await activities_store.select_activities(self._mysql, [request.activity_id])
+        if not rows:
+            raise NotFound("no such activity")
+        row = await (self._spread(request) if rows[0]["buckets"] > 1 else self._adjust_one(request))
         if row is None or row["state"] == store.PENDING:
             raise Unavailable("the adjustment is not applied yet", reason="NOT_READY")
         if row["state"] == store.REFUSED:
@@ -64,22 +58,35 @@ class Adjustments:
         return flash_sale_pb2.AdjustStockResponse(total=row["total_after"], left=max(0, row["left_after"]))
 
     async def apply(self, place: Place) -> int:
-        """Applies everything that is PENDING, in order; how many were finished.
+        """Applies everything that is PENDING in a bucket, in order; how many were finished. Raises Unavailable."""
+        return await self._adjuster.apply(place)
 
-        Raises Unavailable where Redis does not answer or changes too fast.
-        """
+    async def apply_all(self, activity_id: int) -> int:
+        """The same for all buckets, and for the changes that they have parts in. Raises Unavailable."""
         finished = 0
-        not_ready = 0
-        while not_ready < _ATTEMPTS:
-            try:
-                if not await self._mysql.run(lambda tx: self._apply_first(tx, place)):
-                    return finished
-                finished += 1
-            except _NotReady:
-                not_ready += 1
-                if not await self._fence.ensure(place):
-                    return finished
-        raise Unavailable("the activity is being opened", reason="NOT_READY")
+        for row in await store.select_all_progress(self._mysql, activity_id):
+            finished += await self._adjuster.apply(Place(activity_id, row["bucket"]))
+        for change in await store.select_pending_changes_of(self._mysql, activity_id):
+            await self._spreading.advance(activity_id, change["adjustment_id"])
+            finished += 1
+        return finished
+
+    async def advance_changes(self) -> int:
+        """Goes on with every change that somebody left half way. Raises Unavailable."""
+        changes = await store.select_pending_changes(self._mysql)
+        for change in changes:
+            await self._spreading.advance(change["activity_id"], change["adjustment_id"])
+        return len(changes)
+
+    async def _spread(self, request: flash_sale_pb2.AdjustStockRequest) -> Row | None:
+        await self._spreading.write(request.activity_id, request.adjustment_id.encode(), request.delta)
+        return await self._spreading.advance(request.activity_id, request.adjustment_id.encode())
+
+    async def _adjust_one(self, request: flash_sale_pb2.AdjustStockRequest) -> Row | None:
+        place = Place(request.activity_id)
+        number = await self._mysql.run(lambda tx: self._write(tx, place, request))
+        await self.apply(place)
+        return await store.select_adjustment(self._mysql, place, number)
 
     async def _write(self, tx: Tx, place: Place, request: flash_sale_pb2.AdjustStockRequest) -> int:
         progress = await store.lock_progress(tx, place)
@@ -96,66 +103,16 @@ class Adjustments:
         if activity["state"] != activities_store.OPEN or activity["end_at"] <= activity["now"]:
             raise FailedPrecondition("the activity is over", reason="ACTIVITY_ENDED")
         if request.delta > 0:
-            await self._raise_total(tx, place, progress, activity, request.delta)
+            check_total(progress["total"] + request.delta)
+            check_numbers(progress, request.delta)
+            await reserve(tx, activity["template_id"], request.delta)
+            # An increase raises MySQL's total before Redis's.
+            await store.add_total(tx, place, request.delta)
         return await store.insert_adjustment(
             tx,
             place,
             nonce=secrets.token_bytes(16),
-            adjustment_id=request.adjustment_id,
             kind=store.STOCK,
             delta=request.delta,
+            adjustment_id=request.adjustment_id,
         )
-
-    async def _raise_total(self, tx: Tx, place: Place, progress: Row, activity: Row, delta: int) -> None:
-        """An increase raises MySQL's total before Redis's, and comes out of the template."""
-        total = progress["total"] + delta
-        if total > MAX_STOCK:
-            raise InvalidArgument.of("delta", f"the stock would be {total}, and {MAX_STOCK} is the most")
-        # A fence pass leaves a gap as wide as the stock: sixteen passes must still fit after any restock.
-        if max(progress["number"], progress["base"]) + 17 * total >= NUMBERS:
-            raise FailedPrecondition("the activity has too few win numbers left", reason="ADJUSTMENT_REFUSED")
-        template = await activities_store.lock_template(tx, activity["template_id"])
-        left = template["total"] - template["issued"] - template["reserved"] if template else 0
-        if delta > left:
-            raise FailedPrecondition(
-                "the template has less left than this", reason="TOTAL_LIMIT", metadata={"left": left}
-            )
-        await activities_store.move_reserved(tx, activity["template_id"], reserved=delta)
-        await store.add_total(tx, place, delta)
-
-    async def _apply_first(self, tx: Tx, place: Place) -> bool:
-        progress = await store.lock_progress(tx, place)
-        pending = await store.first_pending(tx, place) if progress else None
-        if progress is None or pending is None:
-            return False
-        number = pending["place"]
-        before = await store.select_adjustment(tx, place, number - 1) if number > 1 else None
-        adjusted = await self._sale.adjust(
-            place,
-            epoch=progress["epoch"],
-            number=number,
-            before=before["nonce"].hex() if before else "",
-            nonce=pending["nonce"].hex(),
-            kind="end" if pending["kind"] == store.END else "stock",
-            delta=pending["delta"],
-        )
-        if adjusted is None:
-            raise _NotReady
-        await store.finish_adjustment(
-            tx,
-            place,
-            number,
-            state=store.APPLIED if adjusted.applied else store.REFUSED,
-            applied=adjusted.delta,
-            left=adjusted.left,
-            total=adjusted.total,
-        )
-        if adjusted.delta < 0:
-            # What Redis gave up goes back to the template.
-            configuration = await activities_store.select_configuration(tx, place.activity_id)
-            if configuration is None:
-                raise CouponryError("an activity without its template")
-            ended = -adjusted.delta if pending["kind"] == store.END else 0
-            await store.add_total(tx, place, adjusted.delta, returned=ended)
-            await activities_store.move_reserved(tx, configuration["template_id"], reserved=adjusted.delta)
-        return True

@@ -77,9 +77,9 @@ class Audit:
             try:
                 return await self._mysql.run(lambda tx: self._work(tx, activity_id))
             except _NotYet as first:
-                await self._adjustments.apply(first.place)
                 if not first.fenced:
                     await self._fence.ensure(first.place)
+                await self._adjustments.apply_all(activity_id)
         raise Unavailable("the activity changes too fast to be audited", reason="NOT_READY")
 
     async def ledgers(self) -> list[Equation]:
@@ -91,6 +91,8 @@ class Audit:
         configuration = await activities_store.select_configuration(tx, activity_id)
         if not rows or configuration is None:
             raise NotFound("no such activity")
+        if await store.any_pending_change(tx, activity_id):
+            raise _NotYet(Place(activity_id), fenced=True)
         equations: list[Equation] = []
         shares = split_stock(configuration["stock"], len(rows))
         for row, share in zip(rows, shares, strict=True):

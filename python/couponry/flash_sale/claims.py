@@ -16,6 +16,7 @@ from couponry.config import FlashSaleSettings
 from couponry.coupons.codes import Codes
 from couponry.errors import CouponryError, Exhausted, NotFound, Unavailable
 from couponry.flash_sale.activities import ACTIVITY_KIND
+from couponry.flash_sale.balancing import Balance
 from couponry.flash_sale.claim_connection import ClaimConnection
 from couponry.flash_sale.fence import Fence
 from couponry.flash_sale.replicas import Replicas, Told
@@ -33,6 +34,7 @@ __all__ = ["Claims", "Refusal"]
 Refusal = tuple[int, str, tuple[tuple[str, str | bytes], ...]]
 
 _PASSES: Final = 3
+_FILLS: Final = 3
 _FULL_RETRY_S: Final = 0.5
 
 
@@ -55,6 +57,7 @@ class Claims:
         rows: Rows,
         replicas: Replicas,
         settled: SettledClaims,
+        balance: Balance,
         settings: FlashSaleSettings,
         on_win: Callable[[Place], None],
     ) -> None:
@@ -64,6 +67,7 @@ class Claims:
         self._rows = rows
         self._replicas = replicas
         self._settled = settled
+        self._balance = balance
         self._on_win = on_win
         self._fence_retry_s = settings.fence_retry_ms / 1000
         self._user_retry_s = 1 / (settings.user_claims_per_second or 1)
@@ -90,7 +94,7 @@ class Claims:
                 "carry": self._carry,
                 "not_ready": self._open,
                 "wins": self._confirm,
-                "empty": self._refuse_empty,
+                "empty": self._fill,
                 "full": self._refuse_full,
                 "fast": self._refuse_fast,
             }
@@ -180,6 +184,16 @@ class Claims:
                 return
         raise Unavailable("the activity is being opened", reason="NOT_READY", retry_after_s=self._fence_retry_s)
 
+    async def _fill(self, batch: ClaimBatch) -> None:
+        # What is moved to a bucket may be sold before the claims that asked for it are decided.
+        if batch.round <= _FILLS:
+            await self._balance.fill(_place(batch))
+            claimed = await self._claim(batch)
+            if claimed is not None:
+                self._decided(batch, claimed)
+                return
+        raise Unavailable("stock is being moved to this user's bucket", reason="NOT_READY")
+
     async def _claim(self, batch: ClaimBatch) -> Claimed | None:
         return await self._sale.claim(_place(batch), WON, batch.claims())
 
@@ -197,9 +211,6 @@ class Claims:
             batch.confirmed(await self._replicas.confirm(place, [Told(*win) for win in wins]))
             if len(batch):
                 raise Unavailable("the win was lost with its server", reason="NOT_READY")
-
-    async def _refuse_empty(self, batch: ClaimBatch) -> None:  # noqa: ARG002 - as the others
-        raise Unavailable("stock is being moved to this user's bucket", reason="NOT_READY")
 
     async def _refuse_full(self, batch: ClaimBatch) -> None:  # noqa: ARG002 - as the others
         raise Exhausted("too many claims wait for an answer", reason="OVERLOADED", retry_after_s=_FULL_RETRY_S)

@@ -3,6 +3,8 @@
 Nothing is lost where Redis does not answer: the upkeep job brings it again, and a fence pass reads the rows itself.
 """
 
+import asyncio
+
 import structlog
 
 from couponry.errors import Unavailable
@@ -37,12 +39,15 @@ class Configurator:
 
     async def changed(self, activity_id: int) -> None:
         """After the commit of a change: when this returns, claims follow it, unless Redis does not answer."""
-        place = Place(activity_id)
+        rows = await store.select_all_progress(self._mysql, activity_id)
+        await asyncio.gather(*(self._changed(Place(activity_id, row["bucket"])) for row in rows))
+
+    async def _changed(self, place: Place) -> None:
         try:
             if not await self.push(place) and await self._fence.ensure(place):
                 await self.push(place)
         except Unavailable:
-            _log.warning("a change reaches Redis later", activity=activity_id)
+            _log.warning("a change reaches Redis later", activity=place.activity_id, bucket=place.bucket)
 
     async def template_changed(self, template_id: int) -> None:
         """The same for all activities of a template that was paused or resumed."""

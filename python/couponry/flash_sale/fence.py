@@ -8,7 +8,7 @@ the progress row, except the opening, which follows the commit and is guarded by
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -18,7 +18,7 @@ from couponry.clock import from_sql, to_ms
 from couponry.errors import NotFound, Unavailable
 from couponry.flash_sale.outbox import Outbox
 from couponry.flash_sale.sale import Closed, PassGone, Sale
-from couponry.flash_sale.wins import take
+from couponry.flash_sale.wins import keep_cancelled, take
 from couponry.flash_sale.wire import CANCELLED, TRIED, WON, Place, State, Win, to_batch
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
@@ -148,6 +148,7 @@ class Fence:
             closed.m is not None
             and closed.number("epoch") == progress["epoch"]
             and closed.number("number") >= progress["number"]
+            and await _knows(run.tx, run.place, closed.number("adj_place"), closed.m.get("adj_id", ""))
         )
         if adopt:
             await self._adopt(run)
@@ -165,7 +166,20 @@ class Fence:
         if not adopt:
             await self._fill(run)
         m = await self._fields(run, epoch=epoch, base=base)
+        if run.configuration["buckets"] > 1 and int(m["left"]) > 0:
+            await self._tell_others(run)
         return _Opening(run.token, closed.replid, rebuild=not adopt, m=m)
+
+    async def _tell_others(self, run: _Pass) -> None:
+        """Other buckets may have been told that nothing is left anywhere. One that does not answer now sells nothing
+        either; the upkeep job tells it later.
+        """
+        for bucket in range(run.configuration["buckets"]):
+            if bucket != run.place.bucket:
+                try:
+                    await self._sale.share(Place(run.place.activity_id, bucket), elsewhere=True)
+                except Unavailable:
+                    _log.warning("a bucket learns of stock later", activity=run.place.activity_id, bucket=bucket)
 
     async def _adopt(self, run: _Pass) -> None:
         """Persists what Redis told in the row's epoch; what the stream no longer has comes from the winners hash."""
@@ -181,17 +195,22 @@ class Fence:
         await self._take(run, sorted(wins.values(), key=lambda win: win.number), cursor=last)
 
     async def _offer(self, run: _Pass) -> None:
-        """Offers MySQL the wins that it does not have, in number order, before Redis is rebuilt from it."""
+        """Offers MySQL the wins that it does not have, in number order, before Redis is rebuilt from it.
+
+        A win that was cancelled and that MySQL does not have is no win, and stays cancelled.
+        """
         missing: dict[tuple[int, bytes, bytes], Win] = {}
         for read in (self._read_outbox(run, 0, 0), self._read_winners(run)):
             chunk: list[Win] = []
             async for win in read:
-                if win.kind in {WON, TRIED}:
+                if win.kind in {WON, TRIED, CANCELLED}:
                     chunk.append(win)
                 if len(chunk) >= _WINNERS_AT_ONCE:
                     await self._keep_unknown(run, chunk, missing)
                     chunk = []
             await self._keep_unknown(run, chunk, missing)
+        cancelled = [key for key, win in missing.items() if win.kind == CANCELLED]
+        await keep_cancelled(run.tx, run.place, run.configuration, [missing.pop(key) for key in cancelled])
         if missing:
             _log.warning("wins of another history are offered", activity=run.place.activity_id, wins=len(missing))
         wins = sorted(missing.values(), key=lambda win: (win.number, win.user, win.request_hash))
@@ -205,8 +224,13 @@ class Fence:
             for row in await store.select_known(run.tx, [run.place.coupon_id(win.number) for win in wins])
         }
         for win in wins:
+            key = (win.number, win.user, win.request_hash)
             if (run.place.coupon_id(win.number), win.user, win.request_hash) not in known:
-                missing.setdefault((win.number, win.user, win.request_hash), win)
+                # The outbox tells what was won, the winners hash what became of it.
+                if win.kind == CANCELLED:
+                    missing[key] = replace(win, epoch=missing[key].epoch if key in missing else win.epoch)
+                else:
+                    missing.setdefault(key, win)
 
     async def _take(self, run: _Pass, wins: Sequence[Win], *, cursor: int) -> None:
         for at in range(0, len(wins), _WINS_AT_ONCE):
@@ -269,16 +293,18 @@ class Fence:
 
     async def _fields(self, run: _Pass, *, epoch: int, base: int) -> dict[str, str | int]:
         """m from MySQL, whatever the pass found in Redis."""
-        pending = await store.pending_increases(run.tx, run.place)
+        coming, cancelled = await store.pending_increases(run.tx, run.place)
         last = await store.last_finished(run.tx, run.place)
         ended = await store.end_state(run.tx, run.place) == store.APPLIED
-        total = run.progress["total"] - pending
+        total = run.progress["total"] - coming
         return {
             "epoch": epoch,
             "number": base,
             "base": base,
-            "left": total - run.progress["sold"],
+            "left": total - run.progress["sold"] - cancelled,
             "total": total,
+            # Of several buckets: an empty one says SOLD_OUT only when somebody has looked at all.
+            "elsewhere": int(run.configuration["buckets"] > 1),
             "ended": int(ended),
             "token": "",
             "adj_place": last["place"] if last else 0,
@@ -295,11 +321,15 @@ async def needed(source: Tx | MySQL, place: Place, epoch: int, state: State) -> 
     """Whether a pass is needed: another server, another epoch in either direction, or an unknown adjustment."""
     if state.absent or not state.open or state.number("epoch") != epoch:
         return True
-    number = state.number("adj_place")
+    return not await _knows(source, place, state.number("adj_place"), state.m["adj_id"])
+
+
+async def _knows(source: Tx | MySQL, place: Place, number: int, nonce: str) -> bool:
+    """Whether MySQL has the adjustment that m names as its last one."""
     if number == 0:
-        return False
+        return True
     last = await store.select_adjustment(source, place, number)
-    return last is None or last["nonce"].hex() != state.m["adj_id"]
+    return last is not None and last["nonce"].hex() == nonce
 
 
 def configuration_fields(row: Row) -> dict[str, str | int]:

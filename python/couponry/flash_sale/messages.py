@@ -9,7 +9,6 @@ from datetime import datetime
 from typing import Any, Final, cast
 
 from couponry.clock import from_sql, from_timestamp, to_sql, to_timestamp
-from couponry.errors import Unimplemented
 from couponry.store.activities import ENDING, SETTLED
 from couponry.store.mysql import Row
 from couponry.v1 import flash_sale_pb2
@@ -64,20 +63,16 @@ def next_boundary(row: Row, now: datetime) -> datetime | None:
 
 
 def check_spec(spec: flash_sale_pb2.ActivitySpec, field: str, violations: Violations) -> None:
-    """Notes everything that is wrong with a new activity. Raises Unimplemented for what a later release brings."""
+    """Notes everything that is wrong with a new activity."""
     if spec.HasField("key"):
         violations.shop_id(f"{field}.key", spec.key)
     violations.own_id(f"{field}.template_id", spec.template_id)
     violations.between(f"{field}.stock", spec.stock, 1, MAX_STOCK)
-    buckets = violations.between(f"{field}.buckets", spec.buckets if spec.HasField("buckets") else 1, 1, 16)
+    violations.between(f"{field}.buckets", spec.buckets if spec.HasField("buckets") else 1, 1, 16)
     for name in ("name", "metadata", "per_user_limit", "start_at", "end_at"):
         check_field(spec, name, field, violations)
     start, end = _instant(spec, "start_at"), _instant(spec, "end_at")
     violations.window(f"{field}.end_at", start, end)
-    if violations:
-        return
-    if buckets > 1:
-        raise Unimplemented("an activity has one bucket in this release; more come later")
 
 
 def check_field(spec: flash_sale_pb2.ActivitySpec, name: str, field: str, violations: Violations) -> None:

@@ -50,10 +50,12 @@ class PendingWins:
 
         Raises Unavailable where Redis does not answer.
         """
-        places = [
-            Place(row["activity_id"], row["bucket"]) for row in await activities_store.select_unsettled(self._mysql)
-        ]
         user = user_id.encode()
+        # Of several buckets only the user's own can have wins.
+        places = {
+            Place.of(row["activity_id"], row["buckets"], user): None
+            for row in await activities_store.select_unsettled(self._mysql)
+        }
         records = await asyncio.gather(*(self._sale.records(place, user) for place in places))
         found: dict[int, coupon_pb2.Coupon] = {}
         for place, wins in zip(places, records, strict=True):

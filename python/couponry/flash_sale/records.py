@@ -75,7 +75,7 @@ class Records:
             raise NotFound("no such activity")
         if rows[0]["state"] == activities_store.SETTLED:
             return {}
-        place = Place(activity_id)
+        place = Place.of(activity_id, rows[0]["buckets"], user)
         return {place.coupon_id(win.number): self._record(place, win) for win in await self._sale.records(place, user)}
 
     def _record(self, place: Place, win: Win) -> flash_sale_pb2.FlashSaleRecord:

@@ -11,7 +11,7 @@ from couponry._core import Wins
 from couponry.flash_sale.wire import Place, State, Win, fields, from_outbox, from_records, to_records
 from couponry.store.redis import Redis
 
-__all__ = ["Adjusted", "Claimed", "Closed", "Confirmed", "Counts", "Outboxed", "PassGone", "Sale"]
+__all__ = ["Adjusted", "CancelledWin", "Claimed", "Closed", "Confirmed", "Counts", "Outboxed", "PassGone", "Sale"]
 
 _PAGE: Final = 1000
 _FILL_USERS: Final = 500
@@ -63,6 +63,16 @@ class Adjusted:
     delta: int
     left: int
     total: int
+
+
+@dataclass(frozen=True, slots=True)
+class CancelledWin:
+    """The win that an adjustment cancels."""
+
+    user: bytes
+    request_hash: bytes
+    number: int
+    claimed_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +158,30 @@ class Sale:
         await self._run("settle", place, [epoch, life_s])
 
     async def adjust(
-        self, place: Place, *, epoch: int, number: int, before: str, nonce: str, kind: str, delta: int
+        self,
+        place: Place,
+        *,
+        epoch: int,
+        number: int,
+        before: str,
+        nonce: str,
+        kind: str,
+        delta: int,
+        win: CancelledWin | None = None,
     ) -> Adjusted | None:
-        """Applies an adjustment; None: a fence pass is needed first."""
-        reply = await self._run("adjust", place, [epoch, number, before, nonce, kind, delta])
+        """Applies an adjustment, of kind "cancel" with its win; None: a fence pass is needed first."""
+        args: list[str | int | bytes] = [epoch, number, before, nonce, kind, delta]
+        if win is not None:
+            args += [win.user, win.request_hash, win.number, win.claimed_ms]
+        reply = await self._run("adjust", place, args)
         if reply[0] == 0:
             return None
         return Adjusted(applied=reply[0] == 1, delta=reply[1], left=reply[2], total=reply[3])
+
+    async def share(self, place: Place, *, elsewhere: bool, epoch: int | None = None) -> bool:
+        """Notes whether other buckets may have stock; False: nobody has opened this one, or it has some itself."""
+        args = ["" if epoch is None else epoch, "1" if elsewhere else "0"]
+        return bool(await self._run("share", place, args))
 
     async def configure(self, place: Place, epoch: int, settings: Mapping[str, str | int]) -> bool:
         """Brings settings of newer versions; False: a fence pass is needed, and brings them itself."""

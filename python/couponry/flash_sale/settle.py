@@ -5,6 +5,7 @@ is settled when Redis has told nothing that MySQL does not have; from then on My
 """
 
 import secrets
+from collections.abc import Sequence
 from typing import Final
 
 import structlog
@@ -72,98 +73,109 @@ class Settlement:
         violations.raise_if_any()
         if request.activity_id > MAX_ACTIVITY_ID:
             raise NotFound("no such activity")
-        place = Place(request.activity_id)
+        activity_id = request.activity_id
         key = request_key("EndActivity", caller, request)
-        await self._mysql.run(lambda tx: self._write_end(tx, place, key))
+        await self._mysql.run(lambda tx: self._write_end(tx, activity_id, key))
         try:
-            await self.settle(place)
+            await self.settle(activity_id)
         except Unavailable:
-            _log.warning("an activity settles later", activity=place.activity_id)
-        await self._layers.forget([(ACTIVITY_KIND, str(place.activity_id))])
-        [row] = await activities_store.select_activities(self._mysql, [place.activity_id])
-        progress = await store.select_progress(self._mysql, place)
-        if progress is None:
-            raise NotFound("no such activity")
+            _log.warning("an activity settles later", activity=activity_id)
+        await self._layers.forget([(ACTIVITY_KIND, str(activity_id))])
+        [row] = await activities_store.select_activities(self._mysql, [activity_id])
+        progress = await store.select_all_progress(self._mysql, activity_id)
         return flash_sale_pb2.EndActivityResponse(
-            activity=activity_message(row, self._clock()), sold=progress["sold"], returned=progress["returned"]
+            activity=activity_message(row, self._clock()),
+            sold=sum(each["sold"] for each in progress),
+            returned=sum(each["returned"] for each in progress),
         )
 
     async def end_by_time(self, place: Place) -> bool:
-        """Begins to end an activity whose window is over by the clock of Redis; whether it did."""
+        """Begins to end an activity whose window is over by the clock of this bucket's Redis; whether it did."""
         state = await self._sale.look(place)
         if state.absent or not state.open or state.now_ms < state.number("end"):
             return False
 
         async def work(tx: Tx) -> bool:
-            await store.lock_progress(tx, place)
+            rows = await store.lock_all_progress(tx, place.activity_id)
             activity = await activities_store.lock_activity(tx, place.activity_id)
             if activity is None or activity["state"] != activities_store.OPEN:
                 return False
             # The window may have been moved since Redis was told.
             if to_ms(from_sql(activity["end_at"])) > state.now_ms:
                 return False
-            await self._insert_end(tx, place)
+            await self._insert_end(tx, place.activity_id, rows)
             return True
 
         return await self._mysql.run(work)
 
-    async def settle(self, place: Place) -> bool:
+    async def settle(self, activity_id: int) -> bool:
         """Applies the end, persists what is left, settles. False: another process must finish its step first.
 
         Raises Unavailable where a store does not answer.
         """
         for _ in range(_ATTEMPTS):
-            await self._adjustments.apply(place)
-            await self._outbox.drain(place)
-            settled = await self._mysql.run(lambda tx: self._close_books(tx, place))
+            await self._adjustments.apply_all(activity_id)
+            rows = await store.select_all_progress(self._mysql, activity_id)
+            places = [Place(activity_id, row["bucket"]) for row in rows]
+            for place in places:
+                await self._outbox.drain(place)
+            settled = await self._mysql.run(lambda tx: self._close_books(tx, activity_id))
             if settled is not None:
-                await self._layers.forget([(ACTIVITY_KIND, str(place.activity_id))])
-                await self._sale.settle(place, settled, _KEYS_LIVE_S)
+                await self._layers.forget([(ACTIVITY_KIND, str(activity_id))])
+                for place, epoch in settled.items():
+                    await self._sale.settle(place, epoch, _KEYS_LIVE_S)
                 return True
-            if not await self._fence.ensure(place):
+            if not all([await self._fence.ensure(place) for place in places]):
                 return True
         return False
 
-    async def _write_end(self, tx: Tx, place: Place, key: RequestKey) -> None:
+    async def _write_end(self, tx: Tx, activity_id: int, key: RequestKey) -> None:
         if await requests.claim(tx, key) is not None:
             return
-        progress = await store.lock_progress(tx, place)
-        activity = await activities_store.lock_activity(tx, place.activity_id)
-        if progress is None or activity is None:
+        rows = await store.lock_all_progress(tx, activity_id)
+        activity = await activities_store.lock_activity(tx, activity_id)
+        if not rows or activity is None:
             raise NotFound("no such activity")
         if activity["state"] == activities_store.OPEN:
-            await self._insert_end(tx, place)
+            await self._insert_end(tx, activity_id, rows)
         # The answer is how far the ending has come; only that the request was made is remembered.
         await requests.remember(tx, key, b"")
 
-    async def _insert_end(self, tx: Tx, place: Place) -> None:
-        await store.insert_adjustment(
-            tx, place, nonce=secrets.token_bytes(16), adjustment_id=None, kind=store.END, delta=0
-        )
-        await activities_store.set_state(tx, place.activity_id, activities_store.ENDING)
+    async def _insert_end(self, tx: Tx, activity_id: int, rows: Sequence[Row]) -> None:
+        for row in rows:
+            place = Place(activity_id, row["bucket"])
+            await store.insert_adjustment(tx, place, nonce=secrets.token_bytes(16), kind=store.END, delta=0)
+        await activities_store.set_state(tx, activity_id, activities_store.ENDING)
 
-    async def _close_books(self, tx: Tx, place: Place) -> int | None:
-        """Settles, where Redis has ended and holds nothing that MySQL lacks; the epoch of the keys, else None."""
-        progress = await store.lock_progress(tx, place)
-        activity = await activities_store.lock_activity(tx, place.activity_id)
-        if progress is None or activity is None:
+    async def _close_books(self, tx: Tx, activity_id: int) -> dict[Place, int] | None:
+        """Settles, where Redis has ended and holds nothing that MySQL lacks; the epochs of the keys, else None."""
+        rows = await store.lock_all_progress(tx, activity_id)
+        activity = await activities_store.lock_activity(tx, activity_id)
+        if not rows or activity is None:
             raise NotFound("no such activity")
-        if activity["state"] == activities_store.SETTLED:
-            return int(progress["epoch"])
+        places = {Place(activity_id, row["bucket"]): row for row in rows}
+        if activity["state"] != activities_store.SETTLED:
+            pending = await store.any_pending(tx, activity_id) or await store.any_pending_change(tx, activity_id)
+            if activity["state"] != activities_store.ENDING or pending:
+                return None
+            for place, row in places.items():
+                if not await self._complete(tx, place, row):
+                    return None
+            for place, row in places.items():
+                await self._return_rest(tx, place, row, activity)
+            await activities_store.set_state(tx, activity_id, activities_store.SETTLED)
+        return {place: int(row["epoch"]) for place, row in places.items()}
+
+    async def _complete(self, tx: Tx, place: Place, progress: Row) -> bool:
+        """Whether a bucket has ended, and nothing of it is under way."""
         state = await self._sale.look(place)
-        complete = (
-            activity["state"] == activities_store.ENDING
-            and await store.end_state(tx, place) == store.APPLIED
+        return (
+            await store.end_state(tx, place) == store.APPLIED
             and not await needed(tx, place, progress["epoch"], state)
             and state.number("ended") == 1
             and state.number("number") <= max(progress["number"], progress["base"])
             and not await store.any_tried(tx, place)
         )
-        if not complete:
-            return None
-        await self._return_rest(tx, place, progress, activity)
-        await activities_store.set_state(tx, place.activity_id, activities_store.SETTLED)
-        return int(progress["epoch"])
 
     async def _return_rest(self, tx: Tx, place: Place, progress: Row, activity: Row) -> None:
         """Stock that wins held which Redis lost, or which failed."""

@@ -17,7 +17,7 @@ from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
 from couponry.store.mysql import Row, Tx
 
-__all__ = ["Taken", "take"]
+__all__ = ["Taken", "keep_cancelled", "take"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,12 @@ async def take(
     progress["sold"] += sold
     progress["failed"] += len(lost)
     return Taken(sold=sold, failed=lost)
+
+
+async def keep_cancelled(tx: Tx, place: Place, configuration: Row, wins: Sequence[Win]) -> None:
+    """Writes records of cancelled wins that MySQL does not have: their request ids are to answer CANCELLED."""
+    if wins:
+        await store.insert_records(tx, [_record(place, win, store.CANCELLED, configuration) for win in wins])
 
 
 async def _known(tx: Tx, place: Place, wins: Wins) -> dict[int, set[tuple[bytes, bytes]]]:

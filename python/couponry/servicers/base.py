@@ -3,9 +3,10 @@ one becomes INTERNAL with an id that also stands in the log, and nothing else of
 """
 
 import asyncio
+import contextlib
 import functools
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar
 
 import grpc
@@ -17,7 +18,7 @@ from couponry.errors import CouponryError
 from couponry.servicers.status import grpc_status
 from couponry.validation import Violations, refuse_unknown_enums
 
-__all__ = ["caller_of", "rpc", "status_and_log"]
+__all__ = ["caller_of", "rpc", "rpc_stream", "status_and_log"]
 
 _log = structlog.get_logger(__name__)
 
@@ -57,6 +58,26 @@ def status_and_log(method: str, error: Exception) -> grpc.Status:
         return grpc_status(error, request_id)
     _log.error("failed", method=method, request_id=request_id, exc_info=error)
     return grpc_status(CouponryError("internal error"), request_id)
+
+
+def rpc_stream(
+    method: Callable[[Any, Request, Context], AsyncGenerator[Response, None]],
+) -> Callable[[Any, Request, Context], AsyncIterator[Response]]:
+    """Wraps a method of a servicer that answers one request with a stream, an async generator."""
+
+    @functools.wraps(method)
+    async def call(servicer: Any, request: Request, context: Context) -> AsyncIterator[Response]:
+        try:
+            refuse_unknown_enums(request)
+            async with contextlib.aclosing(method(servicer, request, context)) as responses:
+                async for response in responses:
+                    yield response
+        except Exception as error:
+            if isinstance(error, grpc.aio.AbortError):
+                raise
+            await context.abort_with_status(status_and_log(method.__name__, error))
+
+    return call
 
 
 def caller_of(context: Context) -> str:

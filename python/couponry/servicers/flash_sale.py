@@ -2,14 +2,17 @@
 
 # ruff: noqa: N802, ARG002 - names and arguments are those of the generated base
 
-from couponry.errors import Unimplemented
+import contextlib
+from collections.abc import AsyncGenerator
+
 from couponry.flash_sale.activities import Activities
 from couponry.flash_sale.adjustments import Adjustments
 from couponry.flash_sale.participate import Participation
 from couponry.flash_sale.records import Records
 from couponry.flash_sale.settle import Settlement
 from couponry.flash_sale.stock import Stock
-from couponry.servicers.base import Context, caller_of, rpc
+from couponry.flash_sale.watching import Watching
+from couponry.servicers.base import Context, caller_of, rpc, rpc_stream
 from couponry.v1 import flash_sale_pb2 as pb
 from couponry.v1 import flash_sale_pb2_grpc
 
@@ -25,6 +28,7 @@ class FlashSaleServicer(flash_sale_pb2_grpc.FlashSaleServiceServicer):
         activities: Activities,
         participation: Participation,
         stock: Stock,
+        watching: Watching,
         records: Records,
         settlement: Settlement,
         adjustments: Adjustments,
@@ -32,6 +36,7 @@ class FlashSaleServicer(flash_sale_pb2_grpc.FlashSaleServiceServicer):
         self._activities = activities
         self._participation = participation
         self._stock = stock
+        self._watching = watching
         self._records = records
         self._settlement = settlement
         self._adjustments = adjustments
@@ -66,12 +71,13 @@ class FlashSaleServicer(flash_sale_pb2_grpc.FlashSaleServiceServicer):
     async def GetStock(self, request: pb.GetStockRequest, context: Context) -> pb.GetStockResponse:
         return await self._stock.get(request)
 
-    # The server takes a coroutine for a stream, too; this one only refuses.
-    @rpc
-    async def WatchStock(  # type: ignore[override]
+    @rpc_stream
+    async def WatchStock(
         self, request: pb.WatchStockRequest, context: Context
-    ) -> pb.WatchStockResponse:
-        raise Unimplemented("WatchStock is not part of this release; ask GetStock")
+    ) -> AsyncGenerator[pb.WatchStockResponse, None]:
+        async with contextlib.aclosing(self._watching.watch(request)) as changes:
+            async for change in changes:
+                yield change
 
     @rpc
     async def ListUserRecords(self, request: pb.ListUserRecordsRequest, context: Context) -> pb.ListUserRecordsResponse:

@@ -54,10 +54,11 @@ LIST_ACTIVE: Final = (
 )
 # Of an activity that has not begun nothing is to be done yet; a minute ahead, because clocks differ.
 SELECT_UNSETTLED: Final = (
-    "SELECT p.activity_id, p.bucket, a.state FROM activities a JOIN activity_progress p ON p.activity_id = a.id"
+    "SELECT p.activity_id, p.bucket, a.state, a.buckets FROM activities a"
+    " JOIN activity_progress p ON p.activity_id = a.id"
     f" WHERE a.state IN ({OPEN}, {ENDING})"
     f" AND (a.state = {ENDING} OR a.start_at < UTC_TIMESTAMP(3) + INTERVAL 60 SECOND)"
-    " ORDER BY a.state, a.end_at, a.id"
+    " ORDER BY a.state, a.end_at, a.id, p.bucket"
 )
 SELECT_CONFIGURATION: Final = (
     "SELECT a.id, a.template_id, a.stock, a.buckets, a.state, a.start_at, a.end_at, a.per_user_limit, a.paused,"
@@ -75,10 +76,8 @@ INSERT_ACTIVITY: Final = (
     " start_at, end_at, ack, buckets, state, paused, version, created_at, updated_at)"
     f" VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {OPEN}, 0, 1, UTC_TIMESTAMP(3), UTC_TIMESTAMP(3))"
 )
-INSERT_PROGRESS: Final = (
-    "INSERT INTO activity_progress (activity_id, bucket, total, highest_limit, marked_at)"
-    " VALUES (%s, %s, %s, %s, UTC_TIMESTAMP(3))"
-)
+INSERT_PROGRESS: Final = "INSERT INTO activity_progress (activity_id, bucket, total, highest_limit, marked_at) VALUES"
+INSERT_PROGRESS_ROW: Final = "(%s, %s, %s, %s, UTC_TIMESTAMP(3))"
 UPDATE_ACTIVITY: Final = (
     "UPDATE activities SET name = %s, metadata = %s, per_user_limit = %s, start_at = %s, end_at = %s, paused = %s,"
     " version = version + 1, updated_at = UTC_TIMESTAMP(3) WHERE id = %s"
@@ -126,7 +125,7 @@ async def list_active(mysql: MySQL, *, now: datetime, after_end: datetime, after
 
 
 async def select_unsettled(mysql: MySQL) -> list[Row]:
-    """(activity_id, bucket, state) of every activity that has begun, or begins within a minute, and is not settled."""
+    """(activity_id, bucket, state, buckets) of all that has begun, or begins within a minute, and is not settled."""
     return await mysql.fetch_all(SELECT_UNSETTLED)
 
 
@@ -150,13 +149,17 @@ async def take_id(tx: Tx) -> int:
     return await tx.insert_id(TAKE_ID)
 
 
-async def insert_activity(tx: Tx, columns: Sequence[Any], *, total: int, limit: int) -> None:
-    """A new activity with the progress row of its one bucket; `columns` from id to buckets.
+async def insert_activity(tx: Tx, columns: Sequence[Any], *, totals: Sequence[int], limit: int) -> None:
+    """A new activity with a progress row for each bucket, whose stock `totals` says; `columns` from id to buckets.
 
     Raises DuplicateKey `by_key`.
     """
     await tx.execute(INSERT_ACTIVITY, columns)
-    await tx.execute(INSERT_PROGRESS, (columns[0], 0, total, limit))
+    await tx.insert_rows(
+        INSERT_PROGRESS,
+        INSERT_PROGRESS_ROW,
+        [(columns[0], bucket, total, limit) for bucket, total in enumerate(totals)],
+    )
 
 
 async def update_activity(tx: Tx, activity_id: int, columns: Sequence[Any]) -> None:

@@ -12,15 +12,22 @@ from couponry.v1 import coupon_pb2, flash_sale_pb2
 
 __all__ = [
     "APPLIED",
+    "ARRIVAL",
+    "CANCEL",
     "CANCELLED",
     "END",
     "FAILED",
+    "MOVE",
     "PENDING",
     "REFUSED",
     "STOCK",
+    "TAKE",
     "TRIED",
     "add_total",
+    "any_pending",
+    "any_pending_change",
     "any_tried",
+    "cancel_record",
     "count_coupons",
     "count_gaps",
     "count_records",
@@ -28,14 +35,17 @@ __all__ = [
     "end_state",
     "find_adjustment",
     "finish_adjustment",
+    "finish_change",
     "first_pending",
     "insert_adjustment",
+    "insert_change",
     "insert_coupons",
     "insert_records",
     "last_finished",
     "list_records",
     "lock_all_progress",
     "lock_progress",
+    "lock_win",
     "most_wins",
     "move_cursor",
     "new_epoch",
@@ -43,9 +53,14 @@ __all__ = [
     "raise_limit",
     "select_adjustment",
     "select_all_pending",
+    "select_all_progress",
+    "select_change",
     "select_held",
     "select_kept",
     "select_known",
+    "select_parts",
+    "select_pending_changes",
+    "select_pending_changes_of",
     "select_persisted",
     "select_progress",
     "select_win",
@@ -62,8 +77,14 @@ FAILED: Final = flash_sale_pb2.RECORD_STATE_FAILED
 PENDING: Final = 1
 APPLIED: Final = 2
 REFUSED: Final = 3
+# Kinds of adjustments: of one bucket's stock, the end, a cancelled win, what goes to another bucket, what comes from
+# one (or back from a decrease that was refused), and a bucket's part in a decrease of all.
 STOCK: Final = 1
 END: Final = 2
+CANCEL: Final = 3
+MOVE: Final = 4
+ARRIVAL: Final = 5
+TAKE: Final = 6
 
 _PROGRESS: Final = (
     "activity_id, bucket, epoch, number, base, total, sold, failed, returned, highest_limit, mark_epoch, mark_number,"
@@ -71,9 +92,8 @@ _PROGRESS: Final = (
 )
 SELECT_PROGRESS: Final = f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s AND bucket = %s"
 LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE"
-LOCK_ALL_PROGRESS: Final = (
-    f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s ORDER BY bucket FOR UPDATE"
-)
+SELECT_ALL_PROGRESS: Final = f"SELECT {_PROGRESS} FROM activity_progress WHERE activity_id = %s ORDER BY bucket"
+LOCK_ALL_PROGRESS: Final = f"{SELECT_ALL_PROGRESS} FOR UPDATE"
 TRY_LOCK_PROGRESS: Final = f"{SELECT_PROGRESS} FOR UPDATE SKIP LOCKED"
 MOVE_CURSOR: Final = (
     "UPDATE activity_progress SET number = GREATEST(number, %s), sold = sold + %s, failed = failed + %s"
@@ -83,9 +103,8 @@ NEW_EPOCH: Final = "UPDATE activity_progress SET epoch = %s, base = %s WHERE act
 ADD_TOTAL: Final = (
     "UPDATE activity_progress SET total = total + %s, returned = returned + %s WHERE activity_id = %s AND bucket = %s"
 )
-RAISE_LIMIT: Final = (
-    "UPDATE activity_progress SET highest_limit = GREATEST(highest_limit, %s) WHERE activity_id = %s AND bucket = %s"
-)
+SUBTRACT_SOLD: Final = "UPDATE activity_progress SET sold = sold - 1 WHERE activity_id = %s AND bucket = %s"
+RAISE_LIMIT: Final = "UPDATE activity_progress SET highest_limit = GREATEST(highest_limit, %s) WHERE activity_id = %s"
 SET_MARK: Final = (
     "UPDATE activity_progress SET mark_epoch = epoch, mark_number = GREATEST(number, base),"
     " marked_at = UTC_TIMESTAMP(3) WHERE activity_id = %s AND bucket = %s"
@@ -141,6 +160,14 @@ INSERT_RECORDS: Final = (
     " state, claimed_at) VALUES"
 )
 INSERT_RECORDS_ROW: Final = "(%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+LOCK_WIN: Final = (
+    "SELECT epoch, number, user_id, coupon_id, request_hash, state, claimed_at FROM flash_sale_records"
+    " WHERE activity_id = %s AND user_id = %s AND request_hash = %s AND bucket = %s FOR UPDATE"
+)
+CANCEL_RECORD: Final = (
+    f"UPDATE flash_sale_records SET state = {CANCELLED} WHERE activity_id = %s AND bucket = %s AND epoch = %s"
+    f" AND number = %s AND state = {TRIED}"
+)
 SELECT_ANY_TRIED: Final = (
     f"SELECT 1 FROM flash_sale_records WHERE activity_id = %s AND bucket = %s AND state = {TRIED} LIMIT 1"
 )
@@ -174,7 +201,7 @@ COUNT_GAPS: Final = (
 )
 SUM_ADJUSTED: Final = (
     f"SELECT COALESCE(SUM(IF(state = {PENDING}, GREATEST(delta, 0), applied)), 0) AS adjusted FROM adjustments"
-    f" WHERE activity_id = %s AND bucket = %s AND kind = {STOCK}"
+    f" WHERE activity_id = %s AND bucket = %s AND kind IN ({STOCK}, {MOVE}, {ARRIVAL}, {TAKE})"
 )
 SUM_RESERVED: Final = (
     "SELECT (SELECT COALESCE(SUM(p.total - p.sold), 0) FROM activities a"
@@ -184,7 +211,8 @@ SUM_RESERVED: Final = (
 )
 
 _ADJUSTMENT: Final = (
-    "activity_id, bucket, place, nonce, adjustment_id, kind, delta, state, applied, left_after, total_after"
+    "activity_id, bucket, place, nonce, adjustment_id, kind, delta, state, applied, left_after, total_after, target,"
+    " win_number, user_id, request_hash, claimed_at, part_of"
 )
 SELECT_ADJUSTMENT: Final = (
     f"SELECT {_ADJUSTMENT} FROM adjustments WHERE activity_id = %s AND bucket = %s AND place = %s"
@@ -200,20 +228,40 @@ LAST_FINISHED: Final = (
 )
 LAST_PLACE: Final = "SELECT MAX(place) AS place FROM adjustments WHERE activity_id = %s AND bucket = %s"
 PENDING_INCREASES: Final = (
-    "SELECT COALESCE(SUM(delta), 0) AS delta FROM adjustments"
-    f" WHERE state = {PENDING} AND activity_id = %s AND bucket = %s AND delta > 0"
+    f"SELECT COALESCE(SUM(IF(kind = {CANCEL}, 0, delta)), 0) AS delta, COALESCE(SUM(kind = {CANCEL}), 0) AS cancelled"
+    f" FROM adjustments WHERE state = {PENDING} AND activity_id = %s AND bucket = %s AND delta > 0"
 )
+ANY_PENDING: Final = f"SELECT 1 FROM adjustments WHERE state = {PENDING} AND activity_id = %s LIMIT 1"
 FIND_END: Final = (
     f"SELECT state FROM adjustments WHERE activity_id = %s AND bucket = %s AND kind = {END} ORDER BY place DESC LIMIT 1"
 )
 ALL_PENDING: Final = f"SELECT DISTINCT activity_id, bucket FROM adjustments WHERE state = {PENDING}"
 INSERT_ADJUSTMENT: Final = (
-    "INSERT INTO adjustments (activity_id, bucket, place, nonce, adjustment_id, kind, delta, state, created_at)"
-    f" VALUES (%s, %s, %s, %s, %s, %s, %s, {PENDING}, UTC_TIMESTAMP(3))"
+    "INSERT INTO adjustments (activity_id, bucket, place, nonce, adjustment_id, kind, delta, target, win_number,"
+    " user_id, request_hash, claimed_at, part_of, state, created_at)"
+    f" VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, {PENDING}, UTC_TIMESTAMP(3))"
 )
 FINISH_ADJUSTMENT: Final = (
     "UPDATE adjustments SET state = %s, applied = %s, left_after = %s, total_after = %s, finished_at = UTC_TIMESTAMP(3)"
     f" WHERE activity_id = %s AND bucket = %s AND place = %s AND state = {PENDING}"
+)
+
+_CHANGE: Final = "activity_id, adjustment_id, delta, state, left_after, total_after"
+SELECT_CHANGE: Final = f"SELECT {_CHANGE} FROM stock_changes WHERE activity_id = %s AND adjustment_id = %s"
+SELECT_PENDING_CHANGES: Final = (
+    f"SELECT activity_id, adjustment_id FROM stock_changes WHERE state = {PENDING} ORDER BY activity_id"
+)
+SELECT_PENDING_CHANGES_OF: Final = (
+    f"SELECT adjustment_id FROM stock_changes WHERE state = {PENDING} AND activity_id = %s ORDER BY created_at"
+)
+SELECT_PARTS: Final = f"SELECT {_ADJUSTMENT} FROM adjustments WHERE activity_id = %s AND part_of = %s"
+INSERT_CHANGE: Final = (
+    "INSERT INTO stock_changes (activity_id, adjustment_id, delta, state, created_at)"
+    f" VALUES (%s, %s, %s, {PENDING}, UTC_TIMESTAMP(3))"
+)
+FINISH_CHANGE: Final = (
+    "UPDATE stock_changes SET state = %s, left_after = %s, total_after = %s, finished_at = UTC_TIMESTAMP(3)"
+    f" WHERE activity_id = %s AND adjustment_id = %s AND state = {PENDING}"
 )
 
 
@@ -225,6 +273,11 @@ async def select_progress(source: Tx | MySQL, place: tuple[int, int]) -> Row | N
 async def lock_progress(tx: Tx, place: tuple[int, int]) -> Row | None:
     """The progress of a bucket, locked; waits for whoever holds it."""
     return await tx.fetch_one(LOCK_PROGRESS, place)
+
+
+async def select_all_progress(source: Tx | MySQL, activity_id: int) -> list[Row]:
+    """The progress of all buckets in their order, unlocked."""
+    return await source.fetch_all(SELECT_ALL_PROGRESS, (activity_id,))
 
 
 async def lock_all_progress(tx: Tx, activity_id: int) -> list[Row]:
@@ -252,9 +305,9 @@ async def add_total(tx: Tx, place: tuple[int, int], delta: int, *, returned: int
     await tx.execute(ADD_TOTAL, (delta, returned, *place))
 
 
-async def raise_limit(tx: Tx, place: tuple[int, int], limit: int) -> None:
+async def raise_limit(tx: Tx, activity_id: int, limit: int) -> None:
     """The persister refuses nothing that a limit once allowed."""
-    await tx.execute(RAISE_LIMIT, (limit, *place))
+    await tx.execute(RAISE_LIMIT, (limit, activity_id))
 
 
 async def set_mark(tx: Tx, place: tuple[int, int]) -> None:
@@ -299,10 +352,10 @@ async def select_kept(tx: Tx, place: tuple[int, int]) -> list[Row]:
     return await tx.fetch_all(SELECT_KEPT, place)
 
 
-async def select_win(mysql: MySQL, activity_id: int, user_id: bytes, request_hash: bytes) -> Row | None:
+async def select_win(source: Tx | MySQL, activity_id: int, user_id: bytes, request_hash: bytes) -> Row | None:
     """coupon_id and record (0 for a coupon, else its state) of one request, a coupon first."""
     key = (activity_id, user_id, request_hash)
-    return await mysql.fetch_one(SELECT_WIN, key * 2)
+    return await source.fetch_one(SELECT_WIN, key * 2)
 
 
 async def list_records(mysql: MySQL, user_id: bytes, *, least_id: int, below_id: int, limit: int) -> list[Row]:
@@ -389,7 +442,7 @@ async def find_adjustment(tx: Tx | MySQL, activity_id: int, adjustment_id: str) 
     return await tx.fetch_one(FIND_ADJUSTMENT, (activity_id, adjustment_id.encode()))
 
 
-async def first_pending(tx: Tx, place: tuple[int, int]) -> Row | None:
+async def first_pending(tx: Tx | MySQL, place: tuple[int, int]) -> Row | None:
     """The next adjustment to apply."""
     return await tx.fetch_one(FIRST_PENDING, place)
 
@@ -399,10 +452,17 @@ async def last_finished(tx: Tx, place: tuple[int, int]) -> Row | None:
     return await tx.fetch_one(LAST_FINISHED, place)
 
 
-async def pending_increases(tx: Tx, place: tuple[int, int]) -> int:
-    """What `total` holds already and Redis does not."""
-    row = await tx.fetch_one(PENDING_INCREASES, place)
-    return int(row["delta"]) if row else 0
+async def pending_increases(tx: Tx, place: tuple[int, int]) -> tuple[int, int]:
+    """What `total` holds already and Redis does not; how many cancelled wins `sold` lacks whose units Redis has yet to
+    give back.
+    """
+    row = await _only(tx, PENDING_INCREASES, place)
+    return int(row["delta"]), int(row["cancelled"])
+
+
+async def any_pending(tx: Tx, activity_id: int) -> bool:
+    """Whether an adjustment of any bucket is still to be applied."""
+    return await tx.fetch_one(ANY_PENDING, (activity_id,)) is not None
 
 
 async def end_state(tx: Tx | MySQL, place: tuple[int, int]) -> int | None:
@@ -417,14 +477,39 @@ async def select_all_pending(mysql: MySQL) -> list[Row]:
 
 
 async def insert_adjustment(
-    tx: Tx, place: tuple[int, int], *, nonce: bytes, adjustment_id: str | None, kind: int, delta: int
+    tx: Tx,
+    place: tuple[int, int],
+    *,
+    nonce: bytes,
+    kind: int,
+    delta: int,
+    adjustment_id: str | None = None,
+    target: int | None = None,
+    win: Row | None = None,
+    part_of: bytes | None = None,
 ) -> int:
-    """A PENDING adjustment at the end of the activity's order; its place."""
+    """A PENDING adjustment at the end of the bucket's order; its place. `win`: the row of the win that is cancelled.
+
+    Raises DuplicateKey `by_win` where that win was cancelled before.
+    """
     row = await tx.fetch_one(LAST_PLACE, place)
     number = 1 + (int(row["place"] or 0) if row else 0)
     encoded = None if adjustment_id is None else adjustment_id.encode()
-    await tx.execute(INSERT_ADJUSTMENT, (*place, number, nonce, encoded, kind, delta))
+    of_win = tuple(win[name] if win else None for name in ("number", "user_id", "request_hash", "claimed_at"))
+    await tx.execute(INSERT_ADJUSTMENT, (*place, number, nonce, encoded, kind, delta, target, *of_win, part_of))
     return number
+
+
+async def lock_win(tx: Tx, place: tuple[int, int], user_id: bytes, request_hash: bytes) -> list[Row]:
+    """The records of one request, locked; a win that is a coupon has none."""
+    return await tx.fetch_all(LOCK_WIN, (place[0], user_id, request_hash, place[1]))
+
+
+async def cancel_record(tx: Tx, place: tuple[int, int], win: Row) -> None:
+    """A win that a transaction held is cancelled, and sold no more."""
+    if await tx.execute(CANCEL_RECORD, (*place, win["epoch"], win["number"])) != 1:
+        raise LookupError("the record is not TRIED")
+    await tx.execute(SUBTRACT_SOLD, place)
 
 
 async def finish_adjustment(
@@ -432,3 +517,38 @@ async def finish_adjustment(
 ) -> None:
     """APPLIED or REFUSED, with what Redis answered."""
     await tx.execute(FINISH_ADJUSTMENT, (state, applied, left, total, *place, number))
+
+
+async def select_change(tx: Tx, activity_id: int, adjustment_id: bytes) -> Row | None:
+    """A change of the stock of several buckets."""
+    return await tx.fetch_one(SELECT_CHANGE, (activity_id, adjustment_id))
+
+
+async def select_parts(tx: Tx, activity_id: int, adjustment_id: bytes) -> list[Row]:
+    """The adjustments that a change consists of so far."""
+    return await tx.fetch_all(SELECT_PARTS, (activity_id, adjustment_id))
+
+
+async def select_pending_changes(mysql: MySQL) -> list[Row]:
+    """(activity_id, adjustment_id) of every change that is not finished."""
+    return await mysql.fetch_all(SELECT_PENDING_CHANGES)
+
+
+async def select_pending_changes_of(source: Tx | MySQL, activity_id: int) -> list[Row]:
+    """(adjustment_id) of an activity's changes that are not finished, the oldest first."""
+    return await source.fetch_all(SELECT_PENDING_CHANGES_OF, (activity_id,))
+
+
+async def any_pending_change(tx: Tx, activity_id: int) -> bool:
+    """Whether a change is not finished."""
+    return bool(await select_pending_changes_of(tx, activity_id))
+
+
+async def insert_change(tx: Tx, activity_id: int, adjustment_id: bytes, delta: int) -> None:
+    """A PENDING change."""
+    await tx.execute(INSERT_CHANGE, (activity_id, adjustment_id, delta))
+
+
+async def finish_change(tx: Tx, change: Row, *, state: int, left: int, total: int) -> None:
+    """APPLIED or REFUSED, with what is answered."""
+    await tx.execute(FINISH_CHANGE, (state, left, total, change["activity_id"], change["adjustment_id"]))

@@ -141,7 +141,7 @@ PLANTED: Final = (
     ),
     Planted(
         "stock left counts increases that are pending",
-        [Edit(_FENCE, 'total = run.progress["total"] - pending', 'total = run.progress["total"]')],
+        [Edit(_FENCE, 'total = run.progress["total"] - coming', 'total = run.progress["total"]')],
         ["kill_redis"] * 6,
     ),
     Planted(

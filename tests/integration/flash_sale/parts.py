@@ -11,6 +11,8 @@ from couponry.coupons.codes import Codes
 from couponry.flash_sale.activities import Activities, register_loaders
 from couponry.flash_sale.adjustments import Adjustments
 from couponry.flash_sale.audit import Audit
+from couponry.flash_sale.balancing import Balance
+from couponry.flash_sale.cancelling import Cancelling
 from couponry.flash_sale.claims import Claims
 from couponry.flash_sale.configure import Configurator
 from couponry.flash_sale.fence import Fence
@@ -25,7 +27,9 @@ from couponry.flash_sale.settle import Settlement
 from couponry.flash_sale.settled_claims import SettledClaims
 from couponry.flash_sale.stock import STOCK_KIND, Stock
 from couponry.flash_sale.upkeep import Upkeep
+from couponry.flash_sale.watching import Watching
 from couponry.flash_sale.wire import Place
+from couponry.servicers.flash_sale import FlashSaleServicer
 from couponry.store.layers import Layers
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
@@ -40,6 +44,8 @@ class FlashSale:
     activities: Activities
     adjustments: Adjustments
     audit: Audit
+    balance: Balance
+    cancelling: Cancelling
     claims: Claims
     configurator: Configurator
     fence: Fence
@@ -53,6 +59,7 @@ class FlashSale:
     settlement: Settlement
     stock: Stock
     upkeep: Upkeep
+    watching: Watching
 
     @classmethod
     def build(
@@ -91,6 +98,7 @@ class FlashSale:
             timeout_ms=settings.replica_timeout_ms,
             retry_after_s=settings.fence_retry_ms / 1000,
         )
+        balance = Balance(mysql=mysql, sale=sale, fence=fence)
         claims = Claims(
             redis=redis,
             layers=layers,
@@ -101,13 +109,24 @@ class FlashSale:
             rows=rows,
             replicas=replicas,
             settled=SettledClaims(mysql=mysql, codes=codes),
+            balance=balance,
             settings=settings,
             on_win=on_win,
+        )
+        stock = Stock(
+            mysql=mysql,
+            sale=sale,
+            fence=fence,
+            clock=clock,
+            l1=L1({STOCK_KIND: 1 << 20}, untold=[STOCK_KIND], wall_ms=lambda: to_ms(clock())),
+            age_ms=settings.stock_age_ms,
         )
         return cls(
             activities=Activities(mysql=mysql, layers=layers, clock=clock, configurator=configurator),
             adjustments=adjustments,
             audit=Audit(mysql=mysql, sale=sale, fence=fence, adjustments=adjustments),
+            balance=balance,
+            cancelling=Cancelling(mysql=mysql, outbox=outbox, adjustments=adjustments),
             claims=claims,
             configurator=configurator,
             fence=fence,
@@ -119,14 +138,7 @@ class FlashSale:
             rows=rows,
             sale=sale,
             settlement=settlement,
-            stock=Stock(
-                mysql=mysql,
-                sale=sale,
-                fence=fence,
-                clock=clock,
-                l1=L1({STOCK_KIND: 1 << 20}, untold=[STOCK_KIND], wall_ms=lambda: to_ms(clock())),
-                age_ms=settings.stock_age_ms,
-            ),
+            stock=stock,
             upkeep=Upkeep(
                 mysql=mysql,
                 sale=sale,
@@ -134,12 +146,28 @@ class FlashSale:
                 configurator=configurator,
                 adjustments=adjustments,
                 settlement=settlement,
+                balance=balance,
             ),
+            watching=Watching(stock=stock, interval_ms=settings.watch_interval_ms),
+        )
+
+    def servicer(self) -> FlashSaleServicer:
+        """The service over these parts."""
+        return FlashSaleServicer(
+            activities=self.activities,
+            participation=self.participation,
+            stock=self.stock,
+            watching=self.watching,
+            records=self.records,
+            settlement=self.settlement,
+            adjustments=self.adjustments,
         )
 
     async def close(self) -> None:
         """Waits for what is under way; the stores must still be open."""
         await self.claims.close()
+        await self.watching.close()
+        await self.balance.close()
         await self.rows.close()
         await self.stock.close()
         await self.fence.close()

@@ -34,8 +34,8 @@ class Scripts:
         token = secrets.token_hex(8)
         replid = self.run("fence_close", token)[0]
         m = {
-            "epoch": EPOCH, "number": 100, "base": 100, "left": stock, "total": stock, "ended": 0, "token": "",
-            "adj_place": 0, "adj_id": "", "adj_result": 1, "adj_delta": 0, "adj_left": 0, "adj_total": 0,
+            "epoch": EPOCH, "number": 100, "base": 100, "left": stock, "total": stock, "ended": 0, "elsewhere": 0,
+            "token": "", "adj_place": 0, "adj_id": "", "adj_result": 1, "adj_delta": 0, "adj_left": 0, "adj_total": 0,
             "version": 1, "start": 0, "end": FAR, "limit": limit, "paused": 0, "template_version": 1,
             "template_paused": 0,
         }  # fmt: skip

@@ -73,7 +73,11 @@ def test_the_scripts_do_what_the_model_does(client: Any) -> None:
         ("claim", "if m[1] ~= replid", "if not m[1]"),
         ("claim", "left <= 0", "left < 0"),
         ("claim", "string.sub(own, at, at + 15) == hash", "false"),
+        ("claim", "m[11] == '1' and EMPTY or SOLD_OUT", "SOLD_OUT"),
         ("adjust", "place == last and m[6] == ARGV[4]", "false"),
+        ("adjust", "math.min(left, -delta)", "-delta"),
+        ("adjust", "if not found then", "if false then"),
+        ("share", "tonumber(m[3]) > 0", "false"),
         ("configure", "tonumber(ARGV[2]) > tonumber(m[3])", "tonumber(ARGV[2]) >= tonumber(m[3])"),
         ("fence_open", "redis.call('HGET', KEYS[1], 'token') ~= ARGV[1]", "false"),
     ],
@@ -183,28 +187,51 @@ class Both(RuleBasedStateMachine):
     def adjust(self, delta: int) -> None:
         self.names += 1
         last = self.model.last
-        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", delta)
+        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", delta=delta)
+
+    @rule(units=st.integers(1, 6))
+    def take(self, units: int) -> None:
+        """What a move takes."""
+        self.names += 1
+        last = self.model.last
+        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", kind="take", delta=-units)
+
+    @rule(pick=which, known=st.booleans(), user=st.sampled_from(USERS), number=st.integers(1, 99))
+    def cancel(self, pick: int, known: bool, user: bytes, number: int) -> None:
+        """A win, or one that a Redis which lost it does not know."""
+        win = Win(user, request_hash(f"lost {number}"), number, 1_500_000_000_000, b"T")
+        if known and self.model.wins:
+            win = self.model.wins[pick % len(self.model.wins)]
+        self.names += 1
+        last = self.model.last
+        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", kind="cancel", win=win)
+
+    @rule(elsewhere=st.booleans(), whose=st.sampled_from(["any", "own", "another"]))
+    def share(self, elsewhere: bool, whose: str) -> None:
+        epoch = {"any": None, "own": self.model.epoch, "another": self.model.epoch + 1}[whose]
+        reply = self.scripts.run("share", "" if epoch is None else epoch, int(elsewhere))
+        assert reply == self.model.share(epoch=epoch, elsewhere=elsewhere)
 
     @rule()
     def adjust_again(self) -> None:
         """A crash lost the answer: the same adjustment comes again, with another delta for good measure."""
         if self.model.last.place:
-            self._adjust(self.model.epoch, self.model.last.place, "whatever", self.model.last.id, 3)
+            self._adjust(self.model.epoch, self.model.last.place, "whatever", self.model.last.id, delta=3)
 
     @rule()
     def end(self) -> None:
         self.names += 1
         last = self.model.last
-        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", None)
+        self._adjust(self.model.epoch, last.place + 1, last.id, f"n{self.names}", kind="end")
 
     @rule(delta=st.integers(1, 3))
     def adjust_of_another_epoch(self, delta: int) -> None:
         last = self.model.last
-        self._adjust(self.model.epoch + 1, last.place + 1, last.id, "stale", delta)
+        self._adjust(self.model.epoch + 1, last.place + 1, last.id, "stale", delta=delta)
 
     @rule(step=st.integers(0, 3), before=st.sampled_from(["", "other"]))
     def adjust_out_of_turn(self, step: int, before: str) -> None:
-        self._adjust(self.model.epoch, self.model.last.place + step, before, "stranger", 1)
+        self._adjust(self.model.epoch, self.model.last.place + step, before, "stranger", delta=1)
 
     @rule(pick=which)
     def fail(self, pick: int) -> None:
@@ -282,10 +309,20 @@ class Both(RuleBasedStateMachine):
         self.model.reopen(epoch=epoch, base=base, left=left, rebuilt=rebuilt)
         return True
 
-    def _adjust(self, epoch: int, place: int, before: str, own: str, delta: int | None) -> None:
-        kind = "end" if delta is None else "stock"
-        reply = self.scripts.run("adjust", epoch, place, before, own, kind, delta or 0)
-        said = self.model.adjust(epoch=epoch, place=place, before=before, own=own, delta=delta)
+    def _adjust(
+        self,
+        epoch: int,
+        place: int,
+        before: str,
+        own: str,
+        *,
+        kind: str = "stock",
+        delta: int = 0,
+        win: Win | None = None,
+    ) -> None:
+        of_win = (win.user, win.request, win.number, win.ms) if win else ()
+        reply = self.scripts.run("adjust", epoch, place, before, own, kind, delta, *of_win)
+        said = self.model.adjust(epoch=epoch, place=place, before=before, own=own, kind=kind, delta=delta, win=win)
         assert reply == ([0] if said is None else [result(said), said.delta, said.left, said.total])
 
     def _now(self) -> int:
@@ -335,7 +372,8 @@ def expected_m(model: Bucket) -> dict[str, str]:
         "epoch": model.epoch, "base": model.base, "number": model.number, "left": model.left, "total": model.total,
         "limit": model.limit, "start": model.start, "end": model.end, "version": model.version,
         "template_version": model.template_version, "paused": int(model.paused),
-        "template_paused": int(model.template_paused), "ended": int(model.ended), "adj_place": last.place,
+        "template_paused": int(model.template_paused), "ended": int(model.ended),
+        "elsewhere": int(model.elsewhere), "adj_place": last.place,
         "adj_id": last.id, "adj_result": result(last), "adj_delta": last.delta, "adj_left": last.left,
         "adj_total": last.total,
     }  # fmt: skip

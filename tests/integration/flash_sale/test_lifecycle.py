@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from couponry.clock import to_timestamp
-from couponry.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from couponry.errors import FailedPrecondition, InvalidArgument, NotFound
 from couponry.flash_sale.wire import Place
 from couponry.v1 import flash_sale_pb2 as pb
 from couponry.v1 import template_pb2
@@ -132,12 +132,6 @@ async def test_values_at_the_limits_are_taken(shop: Instance) -> None:
     assert await shop.left(largest.activity_id) == 10_000_000
     assert largest.spec.metadata["19"] == "v"
     assert largest.spec.name == "名" * 64
-
-
-@pytest.mark.parametrize("changes", [{"buckets": 2}])
-async def test_what_a_later_release_brings_says_so(shop: Instance, changes: dict[str, Any]) -> None:
-    with pytest.raises(Unimplemented):
-        await shop.create(**changes)
 
 
 async def test_an_activity_needs_its_template(shop: Instance) -> None:

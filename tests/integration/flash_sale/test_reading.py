@@ -138,6 +138,11 @@ async def filled(settings: Settings, template: int) -> "MySQL":
             "(%s, 0, %s, '0123456789abcdef', %s, 1, 1, %s, '2026-01-01')",
             [(n % 900, n // 900 + 1, b"a%d" % n, 1 if n > 5000 else 2) for n in range(5100)],
         )
+        await tx.insert_rows(
+            "INSERT INTO stock_changes (activity_id, adjustment_id, delta, state, created_at) VALUES",
+            "(%s, %s, 1, %s, '2026-01-01')",
+            [(n % 900, b"c%d" % n, 1 if n > 5000 else 2) for n in range(5100)],
+        )
         rows = [(b"u%d" % (n % 700), 2**52 + n, n % 90, n, b"%016d" % n) for n in range(WINS)]
         await tx.insert_rows(
             "INSERT INTO user_coupons (user_id, id, template_id, source, status, valid_from, valid_until, received_at,"
@@ -151,7 +156,7 @@ async def filled(settings: Settings, template: int) -> "MySQL":
             "(%s, %s, %s, %s, %s, 0, 1, 5, '2026-01-01')",
             rows,
         )
-    tables = "templates, template_counters, activities, activity_progress, adjustments, user_coupons"
+    tables = "templates, template_counters, activities, activity_progress, adjustments, stock_changes, user_coupons"
     await mysql.fetch_all(f"ANALYZE TABLE {tables}, flash_sale_records")
     return mysql
 
@@ -175,7 +180,14 @@ async def test_every_select_uses_an_index(filled: MySQL) -> None:
         activities_store.SELECT_TEMPLATE: (1,),
         store.SELECT_PROGRESS: (5, 0),
         store.LOCK_PROGRESS: (5, 0),
+        store.SELECT_ALL_PROGRESS: (5,),
         store.LOCK_ALL_PROGRESS: (5,),
+        store.LOCK_WIN: (5, b"u5", hash_of, 0),
+        store.ANY_PENDING: (5,),
+        store.SELECT_PARTS: (5, b"p5"),
+        store.SELECT_CHANGE: (5, b"c5"),
+        store.SELECT_PENDING_CHANGES: (),
+        store.SELECT_PENDING_CHANGES_OF: (5,),
         store.TRY_LOCK_PROGRESS: (5, 0),
         store.SELECT_ANY_RECORD: (5,),
         store.SELECT_KNOWN: (ids, ids),

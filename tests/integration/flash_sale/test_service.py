@@ -8,7 +8,6 @@ import grpc
 import grpc.aio
 import pytest
 
-from couponry.servicers.flash_sale import FlashSaleServicer
 from couponry.servicers.transaction import TransactionServicer
 from couponry.v1 import flash_sale_pb2 as pb
 from couponry.v1 import transaction_pb2
@@ -21,16 +20,7 @@ from tests.integration.flash_sale.conftest import STATUS, Instance, spec
 async def channel(shop: Instance, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[grpc.aio.Channel]:
     socket = Path(tmp_path_factory.mktemp("s")) / "s"
     server = grpc.aio.server()
-    parts = shop.parts
-    servicer = FlashSaleServicer(
-        activities=parts.activities,
-        participation=parts.participation,
-        stock=parts.stock,
-        records=parts.records,
-        settlement=parts.settlement,
-        adjustments=parts.adjustments,
-    )
-    add_FlashSaleServiceServicer_to_server(servicer, server)
+    add_FlashSaleServiceServicer_to_server(shop.parts.servicer(), server)
     add_TransactionServiceServicer_to_server(TransactionServicer(), server)
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
@@ -68,9 +58,8 @@ async def test_an_activity_lives_its_life_over_grpc(channel: grpc.aio.Channel, s
 
 
 async def test_what_is_not_there_yet_says_so_in_a_sentence(channel: grpc.aio.Channel) -> None:
-    sale: Any = FlashSaleServiceStub(channel)
     transactions: Any = TransactionServiceStub(channel)
-    calls = [sale.WatchStock(pb.WatchStockRequest(activity_id=1)).read()]
+    calls = []
     for method in transaction_pb2.DESCRIPTOR.services_by_name["TransactionService"].methods:
         request = getattr(transaction_pb2, method.input_type.name)()
         call: Callable[..., Awaitable[Any]] = getattr(transactions, method.name)

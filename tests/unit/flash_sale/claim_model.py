@@ -9,6 +9,7 @@ from typing import Final
 
 __all__ = [
     "CANCELLED",
+    "EMPTY",
     "ENDED",
     "FAILED",
     "LIMIT_REACHED",
@@ -28,6 +29,7 @@ LIMIT_REACHED: Final = -4
 PAUSED: Final = -5
 CANCELLED: Final = -6
 FAILED: Final = -7
+EMPTY: Final = -8
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class Bucket:
     paused: bool = False
     template_paused: bool = False
     ended: bool = False
+    elsewhere: bool = False
     open: bool = True
     last: Adjustment = Adjustment()
     wins: list[Win] = field(default_factory=list)
@@ -116,14 +119,26 @@ class Bucket:
         if sum(win.holds_a_place for win in own) >= self.limit:
             return LIMIT_REACHED
         if self.left <= 0:
-            return SOLD_OUT
+            return EMPTY if self.elsewhere else SOLD_OUT
         self.left -= 1
         self.number += 1
         self.wins.append(Win(user, request, self.number, now, kind))
         return self.number
 
-    def adjust(self, *, epoch: int, place: int, before: str, own: str, delta: int | None) -> Adjustment | None:
-        """`delta` None is the end: all that is left goes."""
+    def adjust(
+        self,
+        *,
+        epoch: int,
+        place: int,
+        before: str,
+        own: str,
+        kind: str = "stock",
+        delta: int = 0,
+        win: Win | None = None,
+    ) -> Adjustment | None:
+        """`kind`: stock (refused where less is left), take (what is left and no more), end (all that is left goes) or
+        cancel (`win` gives its unit and its place back).
+        """
         if not self.open or epoch != self.epoch:
             return None
         if (place, own) == (self.last.place, self.last.id):
@@ -131,15 +146,40 @@ class Bucket:
         if place != self.last.place + 1 or before != self.last.id:
             self.open = False
             return None
-        wanted = -self.left if delta is None else delta
-        # MySQL counts an increase already, whatever is left.
-        applied = wanted > 0 or self.left + wanted >= 0
-        change = wanted if applied else 0
+        applied, change = True, delta
+        match kind:
+            case "cancel":
+                self._cancel(win)
+                change = 1
+            case "end":
+                change = -self.left
+                self.ended = True
+            case "take":
+                change = -max(0, min(self.left, -delta))
+            case _:
+                # MySQL counts an increase already, whatever is left.
+                applied = delta > 0 or self.left + delta >= 0
+                change = delta if applied else 0
         self.left += change
-        self.total += change
-        self.ended = self.ended or delta is None
+        self.total += 0 if kind == "cancel" else change
         self.last = Adjustment(place, own, applied, change, self.left, self.total)
         return self.last
+
+    def _cancel(self, win: Win | None) -> None:
+        """Its request is answered CANCELLED from now on, also where u did not know it."""
+        assert win is not None
+        for index, known in enumerate(self.wins):
+            if (known.user, known.request, known.number) == (win.user, win.request, win.number):
+                self.wins[index] = replace(known, kind=b"C")
+                return
+        self.wins.append(replace(win, kind=b"C"))
+
+    def share(self, *, epoch: int | None, elsewhere: bool) -> bool:
+        """Notes whether other buckets may have stock; a bucket that has some never says that nothing is left."""
+        if not self.open or epoch not in {None, self.epoch} or (not elsewhere and self.left > 0):
+            return False
+        self.elsewhere = elsewhere
+        return True
 
     def configure(
         self, *, epoch: int, version: int, window: tuple[int, int], limit: int, paused: bool, template: tuple[int, bool]

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.flash_sale import claim_model as model
-from tests.unit.flash_sale.claim_model import Bucket
+from tests.unit.flash_sale.claim_model import Bucket, Win
 
 ANN, BOB = b"ann", b"bob"
 
@@ -83,7 +83,39 @@ def test_an_adjustment_that_does_not_follow_closes_the_bucket() -> None:
 
 def test_the_end_takes_what_is_left() -> None:
     sale = bucket()
-    ended = sale.adjust(epoch=7, place=1, before="", own="a", delta=None)
+    ended = sale.adjust(epoch=7, place=1, before="", own="a", kind="end")
     assert ended is not None
     assert (ended.delta, sale.left, sale.total) == (-3, 0, 0)
     assert sale.claim(b"W", 1500, [(ANN, b"1")]) == [model.ENDED]
+
+
+def test_what_a_move_takes_is_what_is_left_and_no_more() -> None:
+    sale = bucket()
+    taken = sale.adjust(epoch=7, place=1, before="", own="a", kind="take", delta=-5)
+    assert taken is not None
+    assert (taken.applied, taken.delta, taken.left, taken.total) == (True, -3, 0, 0)
+
+
+def test_a_cancelled_win_gives_its_unit_and_its_place_back_once() -> None:
+    sale = bucket(left=1)
+    assert sale.claim(b"T", 1500, [(ANN, b"1")]) == [101]
+    for _ in range(2):
+        sale.adjust(epoch=7, place=1, before="", own="a", kind="cancel", win=sale.wins[0])
+    assert (sale.left, sale.total) == (1, 3)
+    assert sale.claim(b"W", 1500, [(ANN, b"1"), (ANN, b"2"), (BOB, b"1")]) == [model.CANCELLED, 102, model.SOLD_OUT]
+
+
+def test_a_cancelled_win_that_was_not_known_is_answered_so() -> None:
+    sale = bucket()
+    sale.adjust(epoch=7, place=1, before="", own="a", kind="cancel", win=Win(ANN, b"1", 99, 1400, b"T"))
+    assert sale.claim(b"W", 1500, [(ANN, b"1"), (ANN, b"2")]) == [model.CANCELLED, 101]
+
+
+def test_a_bucket_without_stock_is_sold_out_only_when_the_others_are() -> None:
+    sale = bucket(left=1)
+    assert not sale.share(epoch=7, elsewhere=False)
+    assert sale.share(epoch=None, elsewhere=True)
+    assert sale.claim(b"W", 1500, [(ANN, b"1"), (BOB, b"1")]) == [101, model.EMPTY]
+    assert not sale.share(epoch=6, elsewhere=False)
+    assert sale.share(epoch=7, elsewhere=False)
+    assert sale.claim(b"W", 1500, [(BOB, b"1")]) == [model.SOLD_OUT]

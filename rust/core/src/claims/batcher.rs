@@ -285,7 +285,7 @@ impl ClaimBatcher {
         match decided {
             Some(ScriptReply::Decided(decided)) => {
                 slf.get().landed(&batch);
-                Self::tell(slf, batch, &decided, work);
+                Self::tell(slf, batch, &decided, 1, work);
             }
             Some(ScriptReply::NotReady) => work.push(Self::work(slf, "not_ready", Content::Script(batch))),
             None => work.push(Self::work(slf, "carry", Content::Script(batch))),
@@ -329,7 +329,8 @@ impl ClaimBatcher {
     }
 
     /// Tells the callers of a batch their verdicts. Wins that are told once they are safe elsewhere become work.
-    pub fn tell(slf: &Bound<'_, Self>, batch: Batch<Handle>, decided: &Decided, work: &mut Vec<ClaimBatch>) {
+    /// Those that found their bucket empty do too; `round` is how often they have now.
+    pub fn tell(slf: &Bound<'_, Self>, batch: Batch<Handle>, decided: &Decided, round: u8, work: &mut Vec<ClaimBatch>) {
         let (py, this) = (slf.py(), slf.get());
         {
             let verdicts = &mut this.state.lock().verdicts;
@@ -340,8 +341,8 @@ impl ClaimBatcher {
         if has_won && let Err(error) = this.won.bind(py).call1((place.activity_id, place.bucket)) {
             error.write_unraisable(py, Some(slf.as_any()));
         }
-        let (mut wins, mut empty) = (Vec::new(), Vec::new());
         let ack = batch.ack;
+        let (mut wins, mut empty) = (Vec::new(), Batch::new(place, ack));
         let confirmed = ack != Ack::Redis;
         let mut responses = Responses::new(batch.len());
         let mut ready = Vec::with_capacity(batch.len());
@@ -354,12 +355,12 @@ impl ClaimBatcher {
                 ready.push((handle, responses.win(decided, place.coupon_id(*number), this.codes.get())));
             }
             // A reply has a verdict for each claim.
-            Some(Verdict::Empty) | None => empty.push(handle),
+            Some(Verdict::Empty) | None => empty.push(user, hash, handle),
             Some(verdict) => ready.push((handle, responses.other(decided, *verdict))),
         });
-        this.answered(py, ready.len() + empty.len());
+        this.answered(py, ready.len());
         if !empty.is_empty() {
-            work.push(Self::work(slf, "empty", Content::Refused(empty)));
+            work.push(Self::work(slf, "empty", Content::Empty { batch: empty, round }));
         }
         if !wins.is_empty() {
             work.push(Self::work(slf, "wins", Content::Wins { place, ack, decided: decided.clone(), wins }));

@@ -24,6 +24,11 @@ pub enum Content {
     Script(Batch<Handle>),
     /// Its activity must be found out first.
     Stray(Batch<Handle>),
+    /// Its bucket had nothing left, `round` times by now, and others of the activity may.
+    Empty {
+        batch: Batch<Handle>,
+        round: u8,
+    },
     Wins {
         place: Place,
         ack: Ack,
@@ -66,19 +71,27 @@ impl ClaimBatch {
         self.ack
     }
 
+    #[getter]
+    fn round(&self) -> u8 {
+        match &*self.content.lock() {
+            Some(Content::Empty { round, .. }) => *round,
+            _ => 0,
+        }
+    }
+
     fn __len__(&self) -> usize {
         match &*self.content.lock() {
-            Some(Content::Script(batch) | Content::Stray(batch)) => batch.len(),
+            Some(Content::Script(batch) | Content::Stray(batch) | Content::Empty { batch, .. }) => batch.len(),
             Some(Content::Wins { wins, .. }) => wins.len(),
             Some(Content::Refused(handles)) => handles.len(),
             None => 0,
         }
     }
 
-    /// (user, request hash) of each claim of a script or a stray.
+    /// (user, request hash) of each claim of a script, a stray or an empty bucket.
     fn claims<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
         match &*self.content.lock() {
-            Some(Content::Script(batch) | Content::Stray(batch)) => {
+            Some(Content::Script(batch) | Content::Stray(batch) | Content::Empty { batch, .. }) => {
                 batch.claims().map(|(user, hash)| (PyBytes::new(py, user), PyBytes::new(py, hash))).collect()
             }
             _ => Vec::new(),
@@ -112,7 +125,7 @@ impl ClaimBatch {
     /// What the script said when somebody else carried it. ValueError, and nothing is told, where that is no reply to it.
     fn decided(&self, py: Python<'_>, left: i64, now_ms: i64, start_ms: i64, verdicts: Vec<i64>) -> PyResult<()> {
         let mut content = self.content.lock();
-        let Some(Content::Script(batch)) = &*content else {
+        let Some(Content::Script(batch) | Content::Empty { batch, .. }) = &*content else {
             return Ok(());
         };
         let numbers = [&[1, left, now_ms, start_ms][..], &verdicts].concat();
@@ -122,13 +135,18 @@ impl ClaimBatch {
         let taken = content.take();
         drop(content);
         let batcher = self.batcher.bind(py);
-        if let Some(Content::Script(batch)) = taken {
-            let mut work = Vec::new();
-            batcher.get().landed(&batch);
-            ClaimBatcher::tell(batcher, batch, &decided, &mut work);
-            ClaimBatcher::hand_over(batcher, work);
-            ClaimBatcher::go_on(batcher);
-        }
+        let (batch, round) = match taken {
+            Some(Content::Script(batch)) => {
+                batcher.get().landed(&batch);
+                (batch, 1)
+            }
+            Some(Content::Empty { batch, round }) => (batch, round.saturating_add(1)),
+            _ => return Ok(()),
+        };
+        let mut work = Vec::new();
+        ClaimBatcher::tell(batcher, batch, &decided, round, &mut work);
+        ClaimBatcher::hand_over(batcher, work);
+        ClaimBatcher::go_on(batcher);
         Ok(())
     }
 
@@ -210,7 +228,7 @@ impl ClaimBatch {
                 ClaimBatcher::go_on(batcher);
                 batch.into_handles()
             }
-            Some(Content::Stray(batch)) => batch.into_handles(),
+            Some(Content::Stray(batch) | Content::Empty { batch, .. }) => batch.into_handles(),
             Some(Content::Wins { wins, .. }) => wins.into_iter().map(|win| win.handle).collect(),
             Some(Content::Refused(handles)) => return handles,
             None => return Vec::new(),
@@ -221,7 +239,7 @@ impl ClaimBatch {
 
     pub fn new(batcher: Py<ClaimBatcher>, kind: &'static str, content: Content) -> Self {
         let (place, ack) = match &content {
-            Content::Script(batch) | Content::Stray(batch) => (batch.place, batch.ack),
+            Content::Script(batch) | Content::Stray(batch) | Content::Empty { batch, .. } => (batch.place, batch.ack),
             Content::Wins { place, ack, .. } => (*place, *ack),
             Content::Refused(_) => (Place { activity_id: 0, bucket: 0 }, Ack::default()),
         };
