@@ -39,7 +39,7 @@ const HEADER_TABLE_SIZE: u16 = 1;
 
 /// What HTTP/2 gives every connection and stream to begin with.
 const FIRST_WINDOW: u32 = 65_535;
-const MOST_WINDOW: i64 = (1 << 31) - 1;
+pub const MOST_WINDOW: i64 = (1 << 31) - 1;
 /// No setting makes a peer take less in one frame.
 const MOST_PAYLOAD: usize = 16_384;
 const PREFACE: usize = 24;
@@ -85,6 +85,8 @@ pub enum Next<'a> {
     Drop(usize),
     /// So many are a WINDOW_UPDATE, of which h2 gets another one of this size.
     Grant(usize, u32),
+    /// So many are a WINDOW_UPDATE that makes the window larger than one may be, which h2 has to see.
+    Overflow(usize),
     /// So many are a whole call: if it is not taken, its headers are h2's. `data` of them count against our window.
     Call { bytes: usize, headers: usize, data: usize, stream: u32, known: usize, message: &'a [u8] },
     /// The peer breaks the protocol where h2 would not see it.
@@ -258,9 +260,12 @@ impl Lane {
         let whole = HEADER + frame.length;
         let word = payload.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes) & 0x7fff_ffff);
         if frame.stream == 0 && frame.kind == WINDOW_UPDATE && word > 0 {
+            if self.credit + self.h2_credit + i64::from(word) > MOST_WINDOW {
+                return Next::Overflow(whole);
+            }
             let to_h2 = (H2_LOW - self.h2_credit).clamp(0, word.into());
             self.h2_credit += to_h2;
-            self.credit = (self.credit + i64::from(word) - to_h2).min(MOST_WINDOW);
+            self.credit += i64::from(word) - to_h2;
             // At most `word`.
             return Next::Grant(whole, to_h2 as u32);
         }

@@ -286,6 +286,14 @@ fn a_peer_with_small_windows_is_served_by_h2() {
 }
 
 #[test]
+fn a_window_larger_than_one_may_be_ends_the_connection() {
+    let mut peer = Peer::known();
+    let out = peer.give(&[window(0, i32::MAX as u32), window(0, 1)].concat());
+    let goaway = out.iter().find(|frame| frame.0 == GOAWAY).map(|frame| frame.3[4..8].to_vec());
+    assert_eq!(goaway, Some(vec![0, 0, 0, 3]), "FLOW_CONTROL_ERROR");
+}
+
+#[test]
 fn the_bytes_of_requests_are_given_back() {
     let mut peer = Peer::known();
     let (mut sent, mut back) = (0, 0);

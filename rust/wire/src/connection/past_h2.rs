@@ -2,7 +2,11 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::{authority, lane::Next, routes::Route};
+use crate::{
+    authority,
+    lane::{MOST_WINDOW, Next, window_update},
+    routes::Route,
+};
 
 impl Connection {
     /// Takes the lane's calls out of the bytes from the socket; h2 gets the rest.
@@ -41,11 +45,21 @@ impl Connection {
                     (whole, 0)
                 }
                 Next::Grant(whole, grant) => (whole, grant),
+                Next::Overflow(whole) => {
+                    // Whatever h2 has of the window by now, twice as much as one may be is too much.
+                    self.pass(&bytes[from..at], frames - from);
+                    for _ in 0..2 {
+                        self.pass(&window_update(MOST_WINDOW as u32), 0);
+                    }
+                    at += whole;
+                    (from, frames) = (at, at);
+                    continue;
+                }
                 Next::Broken => return Err(Abuse("a_stream_opened_twice")),
             };
             self.pass(&bytes[from..at], frames - from);
             if grant > 0 {
-                self.pass(&crate::lane::window_update(grant), 0);
+                self.pass(&window_update(grant), 0);
             }
             at += whole;
             (from, frames) = (at, at);
