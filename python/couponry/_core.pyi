@@ -232,7 +232,7 @@ class Fill:
         sent_ms: int | None = None,
         since_first: bool = False,
     ) -> str | None:
-        """Stores a payload (None: there is nothing), or says why not: slow, floor, folded, starting, over.
+        """Stores a payload (None: there is nothing), or says why not: slow, floor, folded, starting, over, cleared.
 
         `since_first`: what L2 was told of reaches to this reader's first coordinate or beyond it.
         """

@@ -211,11 +211,22 @@ async def opened(
         l1 = L1(
             _capacities(settings.cache),
             absent_bytes=settings.cache.l1_absence_bytes,
+            floors=settings.cache.floors_max,
             untold=[STOCK_KIND],
             decoded_percent=_DECODED_PERCENT,
+            max_staleness_ms=settings.cache.max_staleness_ms,
+            fail_safe_ms=settings.cache.fail_safe_ms,
             wall_ms=None if clock is system_clock else lambda: to_ms(clock()),
         )
-        layers = Layers(l1=l1, redis=cache_redis, clock=clock, lives=_lives(settings.cache))
+        layers = Layers(
+            l1=l1,
+            redis=cache_redis,
+            clock=clock,
+            lives=_lives(settings.cache),
+            sql_loads=settings.cache.sql_loads_max,
+            l2_timeout_s=settings.cache.l2_timeout_ms / 1000,
+        )
+        layers.start()
         closing.push_async_callback(layers.close)
         register_coupon_loaders(layers=layers, mysql=mysql, codes=codes, clock=clock)
         register_activity_loaders(layers=layers, mysql=mysql, clock=clock)
@@ -386,10 +397,13 @@ def _capacities(settings: CacheSettings) -> dict[str, int]:
 
 def _lives(settings: CacheSettings) -> LayerLives:
     return LayerLives(
-        l1_ms=settings.l1_ttl_ms,
-        l2_ms=settings.l2_ttl_ms,
-        absence_ms=settings.absence_ttl_ms,
+        l1_ms=settings.l1_ttl_s * 1000,
+        l2_ms=settings.l2_ttl_s * 1000,
+        absence_ms=settings.absence_ttl_s * 1000,
+        short_ms=settings.short_ttl_ms,
         jitter_percent=settings.jitter_percent,
+        max_staleness_ms=settings.max_staleness_ms,
+        fail_safe_ms=settings.fail_safe_ms,
     )
 
 

@@ -94,11 +94,11 @@ def test_an_unknown_variable_is_an_error_with_the_nearest_name(
 
 
 def test_every_wrong_key_is_named_at_once(tmp_path: Path) -> None:
-    path = _file(tmp_path, '[server]\nworkers = 0\nlisten = "x"\n[cache]\nl1_ttl_ms = 501\n')
+    path = _file(tmp_path, '[server]\nworkers = 0\nlisten = "x"\n[cache]\nshort_ttl_ms = 501\n')
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert sorted(line.partition(":")[0] for line in str(caught.value).splitlines()) == [
-        "cache.l1_ttl_ms",
+        "cache.short_ttl_ms",
         "server.listen",
         "server.workers",
     ]
@@ -123,8 +123,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     [
         ("server.workers", 1, 64),
         ("server.max_message_bytes", 65_536, 67_108_864),
-        ("cache.l1_ttl_ms", 1, 500),
-        ("cache.l2_ttl_ms", 1, 500),
+        ("cache.l1_ttl_s", 1, 86_400),
+        ("cache.l2_ttl_s", 1, 604_800),
         ("cache.jitter_percent", 0, 50),
         ("stacking.submitted_limit", 1, 30),
         ("flash_sale.claims_per_script", 1, 1000),

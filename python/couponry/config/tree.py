@@ -161,7 +161,10 @@ class RedisSettings(_Section):
 
 
 class CacheSettings(_Section):
-    """L1 in the worker, L2 in Redis. An answer is at most `l1_ttl_ms + l2_ttl_ms` old."""
+    """L1 in the worker, L2 in Redis. No answer is older than `max_staleness_ms` after its commit was visible.
+
+    Where no binlog reader tells of changes, entries live `short_ttl_ms` in L1, and L2 is not used.
+    """
 
     l1_template_bytes: int = Field(
         32 * _MIB, ge=0, le=1 << 36, description="Capacity of L1 for templates; 0 turns it off."
@@ -181,9 +184,34 @@ class CacheSettings(_Section):
         le=1 << 36,
         description="Capacity of L1 for ids that do not exist; 0 turns it off.",
     )
-    l1_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in L1.")
-    l2_ttl_ms: int = Field(500, ge=1, le=500, description="Longest life of an entry in Redis.")
-    absence_ttl_ms: int = Field(250, ge=1, le=500, description="Longest life of a negative entry, in either layer.")
+    max_staleness_ms: int = Field(
+        2000,
+        ge=200,
+        le=10_000,
+        description="How old an answer may be; where the binlog reader is further behind, L1 is bypassed.",
+    )
+    fail_safe_ms: int = Field(
+        60_000,
+        ge=0,
+        le=3_600_000,
+        description="How much longer reads are answered, flagged `stale`, while MySQL is down; 0: not at all.",
+    )
+    floors_max: int = Field(
+        65_536,
+        ge=256,
+        le=1 << 24,
+        description="Changed rows remembered for 30 s, of each kind; beyond, parts of a kind are not cached for 30 s.",
+    )
+    l1_ttl_s: int = Field(300, ge=1, le=86_400, description="Longest life of an entry in L1.")
+    l2_ttl_s: int = Field(3600, ge=1, le=604_800, description="Longest life of an entry in Redis.")
+    absence_ttl_s: int = Field(10, ge=1, le=3600, description="Longest life of a negative entry, in either layer.")
+    short_ttl_ms: int = Field(
+        500, ge=1, le=500, description="Longest life of an entry in L1 where no binlog reader tells of changes."
+    )
+    l2_timeout_ms: int = Field(
+        250, ge=5, le=10_000, description="How long an answer of Redis may take before SQL is asked instead."
+    )
+    sql_loads_max: int = Field(8, ge=1, le=1000, description="Loads of cached rows from MySQL at once in a worker.")
     jitter_percent: int = Field(
         20,
         ge=0,

@@ -13,7 +13,7 @@ from couponry.coupons.loaders import USER_KIND
 from couponry.coupons.messages import coupon_message
 from couponry.coupons.once import answer_once, request_key
 from couponry.store.ids import COUPON, Ids
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import MySQL, Tx
 from couponry.v1 import coupon_pb2, reason_pb2
 from couponry.validation import Violations
@@ -51,7 +51,7 @@ class Granting:
 
         key = request_key("GrantCoupons", caller, request)
         response = await answer_once(self._mysql, key, coupon_pb2.GrantCouponsResponse, effect)
-        await self._layers.forget([(USER_KIND, user_id) for user_id in set(request.user_ids)])
+        self._layers.wrote(Change(USER_KIND, user_id, "written") for user_id in set(request.user_ids))
         return response
 
     async def _granted(

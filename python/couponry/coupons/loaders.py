@@ -12,8 +12,8 @@ from couponry.clock import Clock, from_ms, from_timestamp
 from couponry.coupons.codes import Codes
 from couponry.coupons.messages import coupon_message, template_message
 from couponry.store.coupons import select_live
-from couponry.store.layers import Layers, Loaded
-from couponry.store.mysql import MySQL
+from couponry.store.layers import Layers, Loaded, versions
+from couponry.store.mysql import MySQL, Row
 from couponry.store.templates import select_ids_by_key, select_templates
 from couponry.v1 import coupon_pb2
 
@@ -31,18 +31,23 @@ def register_loaders(*, layers: Layers, mysql: MySQL, codes: Codes, clock: Clock
 
     async def load_templates(keys: Sequence[str]) -> Mapping[str, Loaded]:
         rows = await select_templates(mysql, [int(key) for key in keys])
-        return {str(row["id"]): Loaded(template_message(row).SerializeToString()) for row in rows}
+        return {str(row["id"]): Loaded(template_message(row).SerializeToString(), versions(row)) for row in rows}
 
     async def load_keys(keys: Sequence[str]) -> Mapping[str, Loaded]:
         rows = await select_ids_by_key(mysql, keys)
-        return {row["template_key"].decode(): Loaded(str(row["id"]).encode()) for row in rows}
+        return {row["template_key"].decode(): Loaded(str(row["id"]).encode(), versions(row)) for row in rows}
 
     async def load_users(keys: Sequence[str]) -> Mapping[str, Loaded]:
         entries = {key: coupon_pb2.ListUserCouponsResponse() for key in keys}
+        rows: dict[str, list[Row]] = {key: [] for key in keys}
         for row in await select_live(mysql, keys):
-            entries[row["user_id"].decode()].coupons.append(coupon_message(row, _AS_WRITTEN, codes))
+            user_id = row["user_id"].decode()
+            entries[user_id].coupons.append(coupon_message(row, _AS_WRITTEN, codes))
+            rows[user_id].append(row)
+        now = clock()
         return {
-            key: Loaded(entry.SerializeToString(), _next_boundary(entry, clock())) for key, entry in entries.items()
+            key: Loaded(entry.SerializeToString(), versions(*rows[key]), _next_boundary(entry, now))
+            for key, entry in entries.items()
         }
 
     layers.register(TEMPLATE_KIND, load_templates)

@@ -19,7 +19,7 @@ from couponry.coupons.once import request_key
 from couponry.errors import CouponryError, InvalidArgument
 from couponry.store.answers import find_answers, insert_answers
 from couponry.store.ids import COUPON, Ids
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import DuplicateKey, MySQL, Row, Tx
 from couponry.store.requests import RequestKey
 from couponry.v1 import coupon_pb2
@@ -130,7 +130,7 @@ class Receiving:
                 if look == _LOOKS:
                     raise
         self._spare_ids += coupon_ids[len(given) :]
-        await self._layers.forget([(USER_KIND, user_id) for user_id in set(given)])
+        self._layers.wrote(Change(USER_KIND, user_id, "written") for user_id in set(given))
         return outcomes
 
     async def _take_ids(self, count: int) -> list[int]:

@@ -15,7 +15,7 @@ from couponry.flash_sale.configure import Configurator
 from couponry.paging import decode, encode, query_of
 from couponry.store import templates as store
 from couponry.store.ids import TEMPLATE, Ids
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import DuplicateKey, MySQL, Row, Tx
 from couponry.v1 import template_pb2
 from couponry.validation import MAX_ID, Violations, fingerprint
@@ -78,7 +78,7 @@ class Templates:
             template_pb2.CreateTemplateResponse,
             effect,
         )
-        await self._forget(response.template)
+        self._wrote(response.template)
         return response
 
     async def get(self, request: template_pb2.GetTemplateRequest) -> template_pb2.GetTemplateResponse:
@@ -94,11 +94,12 @@ class Templates:
                 violations.add("template_id", "a template_id or a key is required")
         violations.raise_if_any()
         template_id = await self._id_of(request)
-        payload = await self._layers.get(TEMPLATE_KIND, str(template_id))
+        payload = await self._layers.get(TEMPLATE_KIND, str(template_id), min_version=request.min_version)
         template = None if payload is None else template_pb2.Template.FromString(payload)
-        if template is None or template.version < request.min_version:
-            rows = await store.select_templates(self._mysql, [template_id])
-            template = template_message(rows[0]) if rows else None
+        if request.key and (template is None or template.spec.key != request.key):
+            # The alias is of a key that was changed by hand: the rows decide.
+            row = await store.select_by_key(self._mysql, request.key)
+            template = None if row is None else template_message(row)
         if template is None:
             raise NotFound("no such template")
         if template.version < request.min_version:
@@ -109,7 +110,7 @@ class Templates:
             )
         response = template_pb2.GetTemplateResponse(template=template)
         if request.include_counters:
-            for counters in await store.select_counters(self._mysql, [template_id]):
+            for counters in await store.select_counters(self._mysql, [template.template_id]):
                 response.counters.CopyFrom(counters_message(counters))
         return response
 
@@ -161,7 +162,7 @@ class Templates:
             template_pb2.UpdateTemplateResponse,
             effect,
         )
-        await self._forget(response.template)
+        self._wrote(response.template)
         return response
 
     async def page(self, request: template_pb2.ListTemplatesRequest) -> template_pb2.ListTemplatesResponse:
@@ -195,7 +196,7 @@ class Templates:
 
         key = request_key("PauseTemplate", caller, request)
         response = await answer_once(self._mysql, key, template_pb2.PauseTemplateResponse, effect)
-        await self._forget(response.template)
+        self._wrote(response.template)
         await self._configurator.template_changed(request.template_id)
         return response
 
@@ -211,7 +212,7 @@ class Templates:
 
         key = request_key("ResumeTemplate", caller, request)
         response = await answer_once(self._mysql, key, template_pb2.ResumeTemplateResponse, effect)
-        await self._forget(response.template)
+        self._wrote(response.template)
         await self._configurator.template_changed(request.template_id)
         return response
 
@@ -234,14 +235,15 @@ class Templates:
 
         key = request_key("AdjustTotal", caller, request)
         response = await answer_once(self._mysql, key, template_pb2.AdjustTotalResponse, effect)
-        await self._forget(response.template)
+        self._wrote(response.template)
         return response
 
-    async def _forget(self, template: template_pb2.Template) -> None:
-        entries = [(TEMPLATE_KIND, str(template.template_id))]
+    def _wrote(self, template: template_pb2.Template) -> None:
+        row, version = template.template_id, template.version
+        changes = [Change(TEMPLATE_KIND, str(row), "present", row, version)]
         if template.spec.HasField("key"):
-            entries.append((TEMPLATE_KEY_KIND, template.spec.key))
-        await self._layers.forget(entries)
+            changes.append(Change(TEMPLATE_KEY_KIND, template.spec.key, "present", row, version))
+        self._layers.wrote(changes)
 
 
 def _check_admin_call(template_id: int, request_id: str) -> None:

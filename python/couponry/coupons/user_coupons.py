@@ -10,7 +10,7 @@ from couponry.coupons.wallet import Wallet
 from couponry.errors import FailedPrecondition, NotFound, Unavailable
 from couponry.paging import decode, encode, query_of
 from couponry.store import coupons as store
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import MySQL, Tx
 from couponry.v1 import coupon_pb2
 from couponry.validation import MAX_ID, Violations
@@ -119,7 +119,7 @@ class UserCoupons:
                 raise Unavailable("the win is not a coupon yet", reason="PENDING") from None
             self._refs.missed(request.user_id, [ref])
             raise
-        await self._layers.forget([(USER_KIND, request.user_id)])
+        self._layers.wrote([Change(USER_KIND, request.user_id, "written")])
         return response
 
     async def _revoked(self, tx: Tx, user_id: str, coupon_id: int) -> coupon_pb2.Coupon:

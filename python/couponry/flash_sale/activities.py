@@ -25,7 +25,7 @@ from couponry.flash_sale.messages import (
 from couponry.paging import decode, encode, query_of
 from couponry.store import activities as store
 from couponry.store import flash_sale as sale_store
-from couponry.store.layers import Layers, Loaded
+from couponry.store.layers import Change, Layers, Loaded, versions
 from couponry.store.mysql import DuplicateKey, MySQL, Row, Tx
 from couponry.v1 import flash_sale_pb2
 from couponry.validation import MAX_ID, Violations, fingerprint
@@ -45,13 +45,15 @@ def register_loaders(*, layers: Layers, mysql: MySQL, clock: Clock) -> None:
         now = clock()
         rows = await store.select_activities(mysql, [int(key) for key in keys])
         return {
-            str(row["id"]): Loaded(activity_message(row, now).SerializeToString(), next_boundary(row, now))
+            str(row["id"]): Loaded(
+                activity_message(row, now).SerializeToString(), versions(row), next_boundary(row, now)
+            )
             for row in rows
         }
 
     async def load_keys(keys: Sequence[str]) -> Mapping[str, Loaded]:
         rows = await store.select_ids_by_key(mysql, keys)
-        return {row["activity_key"].decode(): Loaded(str(row["id"]).encode()) for row in rows}
+        return {row["activity_key"].decode(): Loaded(str(row["id"]).encode(), versions(row)) for row in rows}
 
     layers.register(ACTIVITY_KIND, load_activities)
     layers.register(ACTIVITY_KEY_KIND, load_keys)
@@ -96,7 +98,7 @@ class Activities:
             flash_sale_pb2.CreateActivityResponse,
             effect,
         )
-        await self._forget(response.activity)
+        self._wrote(response.activity)
         await self._configurator.changed(response.activity.activity_id)
         return response
 
@@ -116,11 +118,11 @@ class Activities:
         if request.WhichOneof("ref") == "key":
             alias = await self._layers.get(ACTIVITY_KEY_KIND, request.key)
             activity_id = 0 if alias is None else int(alias)
-        payload = await self._layers.get(ACTIVITY_KIND, str(activity_id)) if activity_id else None
-        activity = None if payload is None else flash_sale_pb2.Activity.FromString(payload)
-        if activity_id and (activity is None or activity.version < request.min_version):
-            rows = await store.select_activities(self._mysql, [activity_id])
-            activity = activity_message(rows[0], self._clock()) if rows else None
+        activity = await self._read(activity_id, request.min_version) if activity_id else None
+        if activity_id and request.key and (activity is None or activity.spec.key != request.key):
+            # The alias is of a key that was changed by hand: the rows decide.
+            row = await store.select_by_key(self._mysql, request.key)
+            activity = None if row is None else activity_message(row, self._clock())
         if activity is None:
             raise NotFound("no such activity")
         if activity.version < request.min_version:
@@ -130,6 +132,10 @@ class Activities:
                 metadata={"version": activity.version},
             )
         return flash_sale_pb2.GetActivityResponse(activity=activity)
+
+    async def _read(self, activity_id: int, min_version: int) -> flash_sale_pb2.Activity | None:
+        payload = await self._layers.get(ACTIVITY_KIND, str(activity_id), min_version=min_version)
+        return None if payload is None else flash_sale_pb2.Activity.FromString(payload)
 
     async def update(
         self, request: flash_sale_pb2.UpdateActivityRequest, caller: str
@@ -162,7 +168,7 @@ class Activities:
             flash_sale_pb2.UpdateActivityResponse,
             effect,
         )
-        await self._forget(response.activity)
+        self._wrote(response.activity)
         await self._configurator.changed(response.activity.activity_id)
         return response
 
@@ -228,11 +234,12 @@ class Activities:
         [changed] = await store.select_activities(tx, [request.activity_id])
         return changed
 
-    async def _forget(self, activity: flash_sale_pb2.Activity) -> None:
-        entries = [(ACTIVITY_KIND, str(activity.activity_id))]
+    def _wrote(self, activity: flash_sale_pb2.Activity) -> None:
+        row, version = activity.activity_id, activity.version
+        changes = [Change(ACTIVITY_KIND, str(row), "present", row, version)]
         if activity.spec.HasField("key"):
-            entries.append((ACTIVITY_KEY_KIND, activity.spec.key))
-        await self._layers.forget(entries)
+            changes.append(Change(ACTIVITY_KEY_KIND, activity.spec.key, "present", row, version))
+        self._layers.wrote(changes)
 
 
 async def _insert(tx: Tx, spec: flash_sale_pb2.ActivitySpec, spec_fingerprint: bytes) -> Row:

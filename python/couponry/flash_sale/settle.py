@@ -23,7 +23,7 @@ from couponry.flash_sale.wire import Place
 from couponry.store import activities as activities_store
 from couponry.store import flash_sale as store
 from couponry.store import requests
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import MySQL, Row, Tx
 from couponry.store.requests import RequestKey
 from couponry.v1 import flash_sale_pb2
@@ -80,7 +80,7 @@ class Settlement:
             await self.settle(activity_id)
         except Unavailable:
             _log.warning("an activity settles later", activity=activity_id)
-        await self._layers.forget([(ACTIVITY_KIND, str(activity_id))])
+        self._layers.wrote([Change(ACTIVITY_KIND, str(activity_id), "written")])
         [row] = await activities_store.select_activities(self._mysql, [activity_id])
         progress = await store.select_all_progress(self._mysql, activity_id)
         return flash_sale_pb2.EndActivityResponse(
@@ -121,7 +121,7 @@ class Settlement:
                 await self._outbox.drain(place)
             settled = await self._mysql.run(lambda tx: self._close_books(tx, activity_id))
             if settled is not None:
-                await self._layers.forget([(ACTIVITY_KIND, str(activity_id))])
+                self._layers.wrote([Change(ACTIVITY_KIND, str(activity_id), "written")])
                 for place, epoch in settled.items():
                     await self._sale.settle(place, epoch, _KEYS_LIVE_S)
                 return True

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 
 from couponry import discount
 from couponry.coupons.codes import Codes
+from couponry.coupons.loaders import USER_KIND
 from couponry.coupons.once import answer_once, request_key
 from couponry.coupons.pricing import RefResolver
 from couponry.errors import NotFound
@@ -25,7 +26,7 @@ from couponry.store import ledger as ledger_store
 from couponry.store import orders as store
 from couponry.store.coupons import select_coupons
 from couponry.store.ids import split_flash_sale_coupon_id
-from couponry.store.layers import Layers
+from couponry.store.layers import Change, Layers
 from couponry.store.mysql import MySQL, Tx
 from couponry.v1 import order_pb2
 
@@ -112,7 +113,7 @@ class Orders:
         call = self._door.return_(request)
 
         answer = await self._mysql.run(lambda tx: return_units(tx, call))
-        await self._layers.forget([("user", request.user_id)])
+        self._layers.wrote([Change(USER_KIND, request.user_id, "written")])
         return answer
 
     async def get(self, request: order_pb2.GetOrderCouponsRequest) -> order_pb2.GetOrderCouponsResponse:
@@ -175,5 +176,5 @@ class Orders:
     ) -> Answer:
         key = request_key(method, request.user_id, request)
         answer = await answer_once(self._mysql, key, kind, effect)
-        await self._layers.forget([("user", request.user_id)])
+        self._layers.wrote([Change(USER_KIND, request.user_id, "written")])
         return answer

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 
 from couponry.errors import CouponryError
 from couponry.servicers.status import grpc_status
+from couponry.store.layers import traced
 from couponry.validation import Violations, refuse_unknown_enums
 
 __all__ = ["caller_of", "rpc", "rpc_stream", "status_and_log"]
@@ -23,6 +24,8 @@ __all__ = ["caller_of", "rpc", "rpc_stream", "status_and_log"]
 _log = structlog.get_logger(__name__)
 
 CALLER_KEY = "couponry-caller"
+DEBUG_KEY = "couponry-debug"
+CACHE_KEY = "couponry-cache"
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -38,7 +41,7 @@ def rpc(
     async def call(servicer: Any, request: Request, context: Context) -> Response:
         try:
             refuse_unknown_enums(request)
-            return await method(servicer, request, context)
+            return await _told_of_layer(method(servicer, request, context), context)
         except asyncio.CancelledError:
             raise
         except Exception as error:
@@ -78,6 +81,17 @@ def rpc_stream(
             await context.abort_with_status(status_and_log(method.__name__, error))
 
     return call
+
+
+async def _told_of_layer(answering: Awaitable[Response], context: Context) -> Response:
+    """Says in `couponry-cache` that an answer is stale, always; and which layer gave it, where that was asked for."""
+    with traced() as trace:
+        response = await answering
+    if trace.stale:
+        context.set_trailing_metadata(((CACHE_KEY, "stale"),))
+    elif trace.layer and (DEBUG_KEY, "cache") in (context.invocation_metadata() or ()):
+        context.set_trailing_metadata(((CACHE_KEY, f"l{trace.layer}"),))
+    return response
 
 
 def caller_of(context: Context) -> str:

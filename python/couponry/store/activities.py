@@ -43,7 +43,7 @@ SETTLED: Final = 5
 SELECT_ACTIVITIES: Final = f"SELECT {_COLUMNS} FROM activities WHERE id IN %s ORDER BY id"
 LOCK_ACTIVITY: Final = f"SELECT {_COLUMNS}, UTC_TIMESTAMP(3) AS now FROM activities WHERE id = %s FOR UPDATE"
 SELECT_BY_KEY: Final = f"SELECT {_COLUMNS} FROM activities WHERE activity_key = %s"
-SELECT_IDS_BY_KEY: Final = "SELECT activity_key, id FROM activities WHERE activity_key IN %s"
+SELECT_IDS_BY_KEY: Final = "SELECT activity_key, id, version FROM activities WHERE activity_key IN %s"
 LIST_ALL: Final = f"SELECT {_COLUMNS} FROM activities WHERE id < %s ORDER BY id DESC LIMIT %s"
 LIST_BY_TEMPLATE: Final = (
     f"SELECT {_COLUMNS} FROM activities WHERE template_id = %s AND id < %s ORDER BY id DESC LIMIT %s"
@@ -102,13 +102,13 @@ async def lock_activity(tx: Tx, activity_id: int) -> Row | None:
     return await tx.fetch_one(LOCK_ACTIVITY, (activity_id,))
 
 
-async def select_by_key(tx: Tx, key: str) -> Row | None:
+async def select_by_key(source: Tx | MySQL, key: str) -> Row | None:
     """The activity of the shop's key."""
-    return await tx.fetch_one(SELECT_BY_KEY, (key.encode(),))
+    return await source.fetch_one(SELECT_BY_KEY, (key.encode(),))
 
 
 async def select_ids_by_key(mysql: MySQL, keys: Sequence[str]) -> list[Row]:
-    """(activity_key, id) of the keys that exist."""
+    """(activity_key, id, version) of the keys that exist."""
     return await mysql.fetch_all(SELECT_IDS_BY_KEY, (tuple(key.encode() for key in keys),)) if keys else []
 
 

@@ -151,6 +151,35 @@ class Redis:
         """What an idle connection of `connect` reads from and writes to, for another protocol."""
         return connection._writer.transport  # noqa: SLF001 - redis-py shows it nowhere else
 
+    async def run_scripts(self, name: str, calls: Sequence[tuple[Sequence[str], Sequence[Arg]]]) -> list[Any]:
+        """Runs lua/{name}.lua for each (full keys of one slot, arguments) in one pipelined round trip; their replies.
+
+        A server that lost the script is given its text in a second one. Raises Unavailable where a server cannot be
+        reached or refuses one of them.
+        """
+        sha, text = self._scripts[name]
+        replies: list[Any] = [None] * len(calls)
+        wanted = list(range(len(calls)))
+        with self.guarded():
+            async with self._busy():
+                for command, script in (("EVALSHA", sha), ("EVAL", text)):
+                    pipeline = self.client.pipeline(transaction=False)
+                    for place in wanted:
+                        keys, args = calls[place]
+                        pipeline.execute_command(command, script, len(keys), *keys, *args)
+                    for place, reply in zip(wanted, await pipeline.execute(raise_on_error=False), strict=True):
+                        replies[place] = reply
+                    wanted = [place for place in wanted if isinstance(replies[place], exceptions.NoScriptError)]
+                    if not wanted:
+                        break
+            for reply in replies:
+                if isinstance(reply, exceptions.ResponseError) and not isinstance(reply, _DOWN):
+                    _log.error("redis refuses a script", script=name, error=str(reply))
+                    raise Unavailable("Redis refuses a script") from reply
+                if isinstance(reply, Exception):
+                    raise reply
+        return replies
+
     async def ping(self) -> None:
         """Raises Unavailable where the server does not answer."""
         with self.guarded():

@@ -34,7 +34,7 @@ _COUNTERS: Final = "template_id, issued, reserved, budget_reserved, budget_spent
 SELECT_TEMPLATES: Final = f"SELECT {_COLUMNS} FROM templates WHERE id IN %s ORDER BY id"
 SELECT_TEMPLATE_AT: Final = f"SELECT {_COLUMNS}, UTC_TIMESTAMP(3) AS now FROM templates WHERE id = %s"
 SELECT_BY_KEY: Final = f"SELECT {_COLUMNS} FROM templates WHERE template_key = %s"
-SELECT_IDS_BY_KEY: Final = "SELECT template_key, id FROM templates WHERE template_key IN %s"
+SELECT_IDS_BY_KEY: Final = "SELECT template_key, id, version FROM templates WHERE template_key IN %s"
 SELECT_COUNTERS: Final = f"SELECT {_COUNTERS} FROM template_counters WHERE template_id IN %s ORDER BY template_id"
 LOCK_COUNTERS: Final = f"{SELECT_COUNTERS} FOR UPDATE"
 
@@ -87,7 +87,7 @@ async def select_by_key(tx: Tx | MySQL, key: str) -> Row | None:
 
 
 async def select_ids_by_key(tx: Tx | MySQL, keys: Sequence[str]) -> list[Row]:
-    """(template_key, id) of the keys that exist."""
+    """(template_key, id, version) of the keys that exist."""
     return await tx.fetch_all(SELECT_IDS_BY_KEY, (tuple(key.encode() for key in keys),)) if keys else []
 
 

@@ -6,7 +6,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -18,7 +18,7 @@ use crate::{
     FLOOR_LIFE, Millis, Now,
     change::Change,
     entry::{Draft, Entry, Source, weight},
-    fill::{Fill, Flight, Refused},
+    fill::{Begun, Fill, Flight, Refused},
     floors::Stripe,
     freshness::Freshness,
     keys::{Hashed, Key, Probe},
@@ -75,6 +75,8 @@ pub struct Cache {
     shards: Box<[Shard]>,
     hasher: RandomState,
     freshness: Arc<Freshness>,
+    /// Raised by every `clear`: entries and loads of an earlier one count for nothing.
+    generation: AtomicU64,
     due: Mutex<Vec<Box<[u8]>>>,
     any_due: AtomicBool,
     pub(crate) counters: Counters,
@@ -99,6 +101,7 @@ impl Cache {
             shards: (0..STRIPES).map(|_| shard()).collect(),
             hasher: RandomState::new(),
             freshness,
+            generation: AtomicU64::new(0),
             due: Mutex::default(),
             any_due: AtomicBool::new(false),
             counters: Counters::default(),
@@ -138,7 +141,7 @@ impl Cache {
     /// The entry as it is, whether it may be served or not. For people who look.
     pub fn peek(&self, key: &[u8]) -> Option<Arc<Entry>> {
         let probe = self.probe(key);
-        self.entries.get(&probe).or_else(|| self.absences.get(&probe))
+        self.entries.get(&probe).or_else(|| self.absences.get(&probe)).filter(|entry| self.is_current(entry.generation))
     }
 
     /// The floors of a key that are alive, in words; the last says that its stripe was folded.
@@ -195,11 +198,13 @@ impl Cache {
             ..Draft::default()
         };
         // Nothing refuses it but its own end.
-        let _ = self.store(key, self.hash(key), draft, Source::Sql { sent: now.mono }, now.mono, now);
+        let _ = self.store(key, self.hash(key), draft, Source::Sql { sent: now.mono }, self.begun(now.mono), now);
     }
 
-    /// Removes every entry and detaches every load. Floors stay.
+    /// Removes every entry, detaches every load and lets none that is under way be stored. Floors stay.
     pub fn clear(&self) {
+        // First: what a store that is under way puts in now is of the generation before.
+        self.generation.fetch_add(1, Ordering::AcqRel);
         for shard in &self.shards {
             let mut stripe = shard.stripe.lock();
             for (_, flights) in stripe.flights.drain() {
@@ -277,7 +282,21 @@ impl Cache {
         }
     }
 
-    pub(crate) fn admits(&self, hash: u64, rows: &[(i64, i64)], source: Source, now: Now) -> Result<(), Refused> {
+    pub(crate) fn begun(&self, at: Millis) -> Begun {
+        Begun { at, generation: self.generation.load(Ordering::Acquire) }
+    }
+
+    pub(crate) fn admits(
+        &self,
+        hash: u64,
+        rows: &[(i64, i64)],
+        source: Source,
+        begun: Begun,
+        now: Now,
+    ) -> Result<(), Refused> {
+        if !self.is_current(begun.generation) {
+            return Err(Refused::Cleared);
+        }
         let at = self.freshness.floor_time(now.mono);
         let mut rows = rows.to_vec();
         rows.sort_unstable();
@@ -294,14 +313,14 @@ impl Cache {
         hash: u64,
         draft: Draft,
         source: Source,
-        begun: Millis,
+        begun: Begun,
         now: Now,
     ) -> Result<(), Refused> {
         let mut expires = now.mono.saturating_add(draft.life);
         match source {
             // A commit may be in the log before the reader's place and not yet visible.
             Source::Sql { .. } if self.freshness.is_starting(now.mono) => {
-                expires = expires.min(begun + self.freshness.max_staleness());
+                expires = expires.min(begun.at + self.freshness.max_staleness());
                 if expires <= now.mono {
                     return Err(Refused::Starting);
                 }
@@ -312,10 +331,13 @@ impl Cache {
         if expires <= now.mono || draft.valid_through.is_some_and(|end| end <= now.wall) {
             return Err(Refused::Over);
         }
-        let entry = Arc::new(Entry::new(draft, source, now.mono, expires));
+        let entry = Arc::new(Entry::new(draft, source, begun.generation, now.mono, expires));
         let probe = Probe { hash, bytes: key };
         let at = self.freshness.floor_time(now.mono);
         let stripe = self.shard(hash).stripe.lock();
+        if !self.is_current(begun.generation) {
+            return Err(Refused::Cleared);
+        }
         if stripe.is_folded(at) {
             return Err(Refused::Folded);
         }
@@ -354,6 +376,9 @@ impl Cache {
         let Some(entry) = self.entries.get(&probe).or_else(|| self.absences.get(&probe)) else {
             return Found::Missed(Missed::Nothing);
         };
+        if !self.is_current(entry.generation) {
+            return Found::Missed(Missed::Nothing);
+        }
         if now.mono >= entry.expires || now.wall >= entry.valid_through {
             self.drop_over(probe, &entry);
             return Found::Missed(Missed::Over);
@@ -379,6 +404,10 @@ impl Cache {
             from.invalidate(&probe);
             Counters::add(&self.counters.expired);
         }
+    }
+
+    fn is_current(&self, generation: u64) -> bool {
+        generation == self.generation.load(Ordering::Acquire)
     }
 
     fn note_due(&self, key: &[u8]) {

@@ -53,12 +53,13 @@ pub struct Entry {
     /// When the statement was sent; the least for an entry from L2, which has no such time.
     pub(crate) read: Millis,
     pub(crate) stored: Millis,
+    pub(crate) generation: u64,
     hits: AtomicU32,
     refreshing: AtomicBool,
 }
 
 impl Entry {
-    pub(crate) fn new(draft: Draft, source: Source, now: Millis, expires: Millis) -> Self {
+    pub(crate) fn new(draft: Draft, source: Source, generation: u64, now: Millis, expires: Millis) -> Self {
         let mut rows = draft.rows;
         rows.sort_unstable();
         let decoded = OnceLock::new();
@@ -78,6 +79,7 @@ impl Entry {
                 Source::L2 { .. } => Millis::MIN,
             },
             stored: now,
+            generation,
             hits: AtomicU32::new(0),
             refreshing: AtomicBool::new(false),
         }

@@ -23,6 +23,8 @@ pub enum Refused {
     Starting,
     #[error("its time is over")]
     Over,
+    #[error("everything was removed since it began")]
+    Cleared,
 }
 
 impl Refused {
@@ -34,6 +36,7 @@ impl Refused {
             Self::Folded => "folded",
             Self::Starting => "starting",
             Self::Over => "over",
+            Self::Cleared => "cleared",
         }
     }
 }
@@ -52,18 +55,26 @@ impl Flight {
     }
 }
 
+/// When a load began, and in which generation of its cache.
+#[derive(Debug, Clone, Copy)]
+pub struct Begun {
+    pub at: Millis,
+    pub generation: u64,
+}
+
 /// A load that is under way. Dropping it ends it.
 pub struct Fill {
     cache: Arc<Cache>,
     key: Box<[u8]>,
     hash: u64,
-    begun: Millis,
+    begun: Begun,
     flight: Flight,
 }
 
 impl Fill {
     pub(crate) fn new(cache: Arc<Cache>, key: &[u8], hash: u64, begun: Millis) -> Self {
         let flight = Flight(Arc::default());
+        let begun = cache.begun(begun);
         cache.board(hash, flight.clone());
         Self { cache, key: key.into(), hash, begun, flight }
     }
@@ -79,15 +90,15 @@ impl Fill {
 
     /// Whether what was read may be kept now, here or in L2, or answered (from L2). Nothing is stored or counted.
     pub fn admits(&self, rows: &[(i64, i64)], source: Source, now: Now) -> Result<(), Refused> {
-        if now.mono - self.begun > MAX_FILL {
+        if now.mono - self.begun.at > MAX_FILL {
             return Err(Refused::Slow);
         }
-        self.cache.admits(self.hash, rows, source, now)
+        self.cache.admits(self.hash, rows, source, self.begun, now)
     }
 
     /// Stores what was read, unless a rule refuses it.
     pub fn store(&self, draft: Draft, source: Source, now: Now) -> Result<(), Refused> {
-        let stored = if now.mono - self.begun > MAX_FILL {
+        let stored = if now.mono - self.begun.at > MAX_FILL {
             Err(Refused::Slow)
         } else {
             self.cache.store(&self.key, self.hash, draft, source, self.begun, now)

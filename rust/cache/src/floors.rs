@@ -37,7 +37,7 @@ struct KeyFloors {
     rows: SmallVec<[Floor; 1]>,
     /// Nothing is stored before this.
     closed_until: Millis,
-    /// What was read before this is not stored, until `written_until`.
+    /// What was read before this, or in this millisecond, is not stored, until `written_until`.
     written: Millis,
     written_until: Millis,
 }
@@ -103,7 +103,7 @@ impl Stripe {
         let Some(key) = self.keys.get(&hash) else {
             return Ok(());
         };
-        if at < key.closed_until || at < key.written_until && read < key.written {
+        if at < key.closed_until || at < key.written_until && read <= key.written {
             return Err(Refused::Floor);
         }
         let passes = key.rows.iter().filter(|floor| at < floor.at + FLOOR_LIFE).all(|floor| {

@@ -69,6 +69,7 @@ counters! {
     refused_folded,
     refused_starting,
     refused_over,
+    refused_cleared,
     /// Changes heard of, local commits included.
     events,
     /// Entries that changes removed.
@@ -103,6 +104,7 @@ impl Counters {
             Refused::Folded => &self.refused_folded,
             Refused::Starting => &self.refused_starting,
             Refused::Over => &self.refused_over,
+            Refused::Cleared => &self.refused_cleared,
         });
     }
 }

@@ -23,6 +23,11 @@ impl Head {
         encoding == Encoding::Identity
             || self.headers.get_all("grpc-accept-encoding").iter().any(|list| encoding.is_in(list.as_bytes()))
     }
+
+    /// Whether the caller asks how it is answered: such a call is its handler's, which can say.
+    pub fn is_debugged(&self) -> bool {
+        self.headers.contains_key("couponry-debug")
+    }
 }
 
 /// How a request is refused by its headers alone: always with one block of headers.

@@ -193,6 +193,18 @@ fn what_the_answerer_does_not_know_goes_on_through_h2() {
 }
 
 #[test]
+fn a_call_that_asks_how_it_is_answered_is_its_handlers_each_time() {
+    let mut peer = Peer::known();
+    let mut block = headers("/a.B/Hot");
+    literal(0, "couponry-debug", "cache", &mut block);
+    for stream in [3, 5, 7] {
+        peer.give(&call(stream, &block, b"x"));
+        assert!(matches!(peer.events.pop(), Some(Event::Opened(_))));
+    }
+    assert!(is_past_h2(&peer.give(&request(9, "/a.B/Hot", b"x")), 9));
+}
+
+#[test]
 fn a_block_that_changes_the_table_changes_what_known_blocks_mean() {
     let mut peer = Peer::new(b"", 1 << 20);
     let kept = |path: &str| {

@@ -23,7 +23,7 @@ from couponry.coupons.templates import Templates
 from couponry.coupons.user_coupons import UserCoupons
 from couponry.coupons.wallet import Wallet
 from couponry.store.ids import Ids
-from couponry.store.layers import LayerLives, Layers
+from couponry.store.layers import Change, LayerLives, Layers
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
 from couponry.v1 import coupon_pb2, discount_pb2, template_pb2
@@ -98,7 +98,7 @@ class Shop:
             "UPDATE user_coupons SET status = 2, order_id = %s, attempt = 0, locked_until = %s WHERE id = %s",
             (order, until.replace(tzinfo=None), coupon.coupon_id),
         )
-        await self.layers.forget([("user", coupon.user_id)])
+        self.layers.wrote([Change("user", coupon.user_id, "written")])
 
 
 OpenShop = Callable[[], Awaitable[Shop]]

@@ -8,6 +8,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from couponry.clock import to_timestamp
 from couponry.errors import FailedPrecondition, NotFound, Unavailable
 from couponry.jobs.persister import Persister
+from couponry.store.layers import Change
 from couponry.v1 import coupon_pb2 as pb
 from couponry.v1 import flash_sale_pb2, reason_pb2, template_pb2
 from couponry.v1.discount_pb2 import CouponRef
@@ -39,7 +40,7 @@ async def won(shop: Shop, template: template_pb2.Template, user: str = "u", *, s
 async def persist(shop: Shop) -> None:
     flash_sale = shop.flash_sale
     await Persister(mysql=shop.mysql, outbox=flash_sale.outbox, fence=flash_sale.fence).run_once()
-    await shop.layers.forget([("user", "u")])
+    shop.layers.wrote([Change("user", "u", "written")])
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def test_a_win_that_was_used_is_no_longer_listed_while_its_activity_runs(
     ref = await won(shop, template)
     await persist(shop)
     await shop.mysql.execute("UPDATE user_coupons SET status = 3 WHERE id = %s", (ref.coupon_id,))
-    await shop.layers.forget([("user", "u")])
+    shop.layers.wrote([Change("user", "u", "written")])
     assert await available(shop) == []
     assert [each.reason for each in (await shop.calculate(ref)).rejected] == [reason_pb2.REASON_USED]
 

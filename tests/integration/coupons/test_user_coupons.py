@@ -7,6 +7,7 @@ import pytest
 
 from couponry.clock import to_timestamp
 from couponry.errors import CouponryError, FailedPrecondition, InvalidArgument, NotFound
+from couponry.store.layers import Change
 from couponry.v1 import coupon_pb2 as pb
 from couponry.v1.discount_pb2 import CouponRef
 from tests.integration.coupons.conftest import OpenShop, Shop
@@ -39,7 +40,7 @@ async def test_a_used_coupon_is_found_in_sql(shop: Shop) -> None:
     await shop.mysql.execute(
         "UPDATE user_coupons SET status = 3, order_id = 'o', attempt = 1, used_at = %s", (NOW.replace(tzinfo=None),)
     )
-    await shop.layers.forget([("user", "u")])
+    shop.layers.wrote([Change("user", "u", "written")])
     used = (await get(shop, by_id(coupon))).coupon
     assert (used.state, used.order_id, used.attempt) == (pb.COUPON_STATE_USED, "o", 1)
     assert used.used_at == to_timestamp(NOW)

@@ -15,6 +15,7 @@ from couponry.client import Client, refusal_of
 from couponry.clock import to_timestamp
 from couponry.config import Settings
 from couponry.coupons.calculating import Calculator
+from couponry.store.layers import Change
 from couponry.v1 import cart_pb2, coupon_pb2, discount_pb2, template_pb2
 
 CALCULATE = "/couponry.v1.DiscountService/CalculateDiscount"
@@ -248,7 +249,7 @@ async def _wallet(both: Both, dice: Dice, size: int) -> tuple[list[int], list[in
         "UPDATE user_coupons SET status = 2, order_id = 'o', attempt = 0, locked_until = %s WHERE id IN (%s, %s)",
         ((NOW + HOUR).replace(tzinfo=None), plain[0], plain[5]),
     )
-    await both.app.layers.forget([("user", USER)])
+    both.app.layers.wrote([Change("user", USER, "written")])
     return plain, budgeted
 
 

@@ -188,6 +188,9 @@ impl Call {
 
     /// The keys in L1 that a hot method's answer to this call would be made of; None where only its handler can answer.
     fn hot_keys(&self) -> Option<Vec<String>> {
+        if self.head.is_debugged() {
+            return None;
+        }
         let state = self.state.lock();
         let request = state.request.as_ref()?;
         self.protocol.get().lock().connection.hot(&self.head.path)?.keys(&request.payload)

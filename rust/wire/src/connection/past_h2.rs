@@ -131,7 +131,8 @@ impl Connection {
 
     /// h2 has brought in a call: what answers it may answer the same headers in the lane.
     pub(super) fn learn(&mut self, head: &Head, route: Option<&Route>, now: Instant) {
-        let plain = head.received == Encoding::Identity;
+        // A debugged call is its handler's, here too.
+        let plain = head.received == Encoding::Identity && !head.is_debugged();
         let hot = route.filter(|route| route.unary_request && plain).and_then(|route| route.hot.as_ref());
         let timeout = head.deadline.map(|deadline| deadline.saturating_duration_since(now));
         self.lane.learn(self.last_stream, hot, timeout);

@@ -106,7 +106,7 @@ impl Connection {
         let routes = Arc::clone(&self.routes);
         let route = routes.get(&head.path);
         let key = Key { slot: self.calls.vacant_key(), number: call.number };
-        let answer = match route.and_then(|route| route.hot.as_ref()) {
+        let answer = match route.and_then(|route| route.hot.as_ref()).filter(|_| !head.is_debugged()) {
             Some(hot) => hot.answer(&request.payload, Caller { connection: self.name, key }),
             None => Answer::Miss,
         };
