@@ -2,7 +2,7 @@
 //! taken, so that a search and the decision that it leads to cannot disagree.
 use crate::cart::Cart;
 use crate::offer::{Offer, Target};
-use crate::split::{Stack, Table};
+use crate::split::Table;
 use crate::units::{Runs, UnitRun, Units};
 
 /// Current nets.
@@ -14,19 +14,8 @@ pub(crate) struct Nets {
     units: Vec<Units>,
 }
 
-/// Where discounts are split, over lines or shipments and over units.
-#[derive(Clone, Debug)]
-pub(crate) struct Tables {
-    lines: Table,
-    units: Table,
-}
-
-impl Tables {
-    pub(crate) fn of(cart: &Cart) -> Self {
-        let longest = cart.lines.len().max(cart.shipments.len());
-        Self { lines: Table::with_capacity(longest), units: Table::with_capacity(8) }
-    }
-}
+/// Where discounts are split over lines or shipments.
+pub(crate) type Lots = Table<24>;
 
 impl Clone for Nets {
     fn clone(&self) -> Self {
@@ -55,6 +44,13 @@ impl Nets {
         Self { lines: cart.lists.clone(), shipments: cart.amounts.clone(), units: Vec::new() }
     }
 
+    /// The same of lines and shipments, in their allocations.
+    pub(crate) fn copy_without_units(&mut self, source: &Self) {
+        self.lines.clone_from(&source.lines);
+        self.shipments.clone_from(&source.shipments);
+        self.units.clear();
+    }
+
     /// Of an offer: what there is to take from.
     pub(crate) fn basis(&self, offer: &Offer<'_>) -> i64 {
         let places = offer.places.iter();
@@ -74,25 +70,23 @@ impl Nets {
         offer: &Offer<'_>,
         discount: i64,
         basis: i64,
-        tables: &mut Tables,
+        lots: &mut Lots,
         mut tell: impl FnMut(usize, i64, Runs<UnitRun>),
     ) {
-        let Tables { lines: table, units: table_of_units } = tables;
-        table.stacks.clear();
         let places = offer.places.iter();
         match (&offer.picks, offer.target) {
             (Some(picks), _) => {
-                for (place, &count) in places.zip(&picks.counts) {
-                    table.stacks.push(Stack::new(1, self.units[place].basis(count, picks.above)));
-                }
+                let units = places.zip(&picks.counts);
+                lots.split(
+                    discount,
+                    basis,
+                    units.map(|(place, &count)| (1, self.units[place].basis(count, picks.above))),
+                );
             }
-            (None, Target::Lines) => places.for_each(|place| table.stacks.push(Stack::new(1, self.lines[place]))),
-            (None, Target::Shipments) => {
-                places.for_each(|place| table.stacks.push(Stack::new(1, self.shipments[place])));
-            }
+            (None, Target::Lines) => lots.split(discount, basis, places.map(|place| (1, self.lines[place]))),
+            (None, Target::Shipments) => lots.split(discount, basis, places.map(|place| (1, self.shipments[place]))),
         }
-        table.split(discount, basis);
-        for (number, (place, stack)) in offer.places.iter().zip(&table.stacks).enumerate() {
+        for (number, (place, stack)) in offer.places.iter().zip(&lots.stacks).enumerate() {
             let amount = stack.each + stack.plus_one;
             if amount == 0 {
                 continue;
@@ -105,7 +99,7 @@ impl Nets {
                 if let Some(own) = self.units.get_mut(place) {
                     let (count, above) =
                         offer.picks.as_ref().map_or((i64::MAX, 0), |picks| (picks.counts[number], picks.above));
-                    units = own.take(amount, count, above, stack.net, table_of_units);
+                    units = own.take(amount, count, above, stack.net);
                 }
             }
             tell(place, amount, units);

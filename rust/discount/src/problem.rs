@@ -1,7 +1,7 @@
 //! The choice among coupons as numbers: what each candidate promises, which of them exclude each other, and whose basis
 //! shrinks when another is taken. At most 32 candidates, so that a set of them is one word.
 use crate::cart::Cart;
-use crate::nets::{Nets, Tables};
+use crate::nets::Nets;
 use crate::offer::{Offer, Promise, Target};
 use crate::places::Places;
 use crate::rules::{MAX_SUBMITTED, Rules};
@@ -26,7 +26,6 @@ pub(crate) fn members(mut set: Set) -> impl Iterator<Item = usize> {
 pub(crate) struct Problem<'a> {
     pub(crate) offers: Vec<Offer<'a>>,
     pub(crate) nets: Nets,
-    pub(crate) tables: Tables,
     /// What may be taken in all.
     pub(crate) headroom: i64,
     pub(crate) count_limit: u32,
@@ -54,6 +53,8 @@ pub(crate) struct Problem<'a> {
     pub(crate) source: [u8; MAX],
     /// Those that change nothing when swapped with their predecessor: they are taken only beside it.
     pub(crate) follows: Set,
+    /// Those that look at units.
+    pub(crate) picking: Set,
 }
 
 impl<'a> Problem<'a> {
@@ -84,8 +85,8 @@ impl<'a> Problem<'a> {
             across: [0; MAX],
             source: [0; MAX],
             follows,
+            picking: 0,
             nets,
-            tables: Tables::of(cart),
             offers,
         };
         problem.fill(rules);
@@ -125,6 +126,7 @@ impl<'a> Problem<'a> {
             self.template[place] = number as u8;
             self.template_members[number] |= 1 << place;
             self.stack_limit[place] = terms.stack_limit.clamp(0, 254) as u8;
+            self.picking |= u32::from(offer.picks.is_some()) << place;
             self.exclusive |= u32::from(terms.exclusive) << place;
             self.joint |= u32::from(terms.joint) << place;
             for (other, earlier) in self.offers[..place].iter().enumerate() {

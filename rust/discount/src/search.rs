@@ -6,12 +6,12 @@
 //! limits are nested (template within group within count), so taking the largest first is the most.
 use std::cmp::Reverse;
 
-use smallvec::SmallVec;
-
-use crate::nets::{Nets, Tables};
+use self::bounds::{Branch, Limits, Order};
+use crate::nets::{Lots, Nets};
 use crate::problem::{MAX, Problem, Set, members};
 
-type Ranks = SmallVec<[i64; MAX]>;
+mod bounds;
+mod ties;
 
 /// A set and what it takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,13 @@ pub(crate) struct Search<'p, 'a> {
     /// By candidate: the highest total seen of a set with it, `None` where there was none.
     pub(crate) with: [Option<Found>; MAX],
     part: Option<Found>,
+    /// How often one of the known ones became better.
+    improvements: u64,
+    /// By candidate the total of `with`, and which of them no set could better.
+    known: [i64; MAX],
+    settled: Set,
+    /// What no set takes more than, once that is known.
+    most: i64,
     /// The most that a set in a branch left unexplored could take, and by candidate such a set with it.
     open: i64,
     open_with: [i64; MAX],
@@ -54,7 +61,7 @@ pub(crate) struct Search<'p, 'a> {
     spent: [i64; MAX],
     limits: Limits,
     nets: Vec<Nets>,
-    tables: Tables,
+    lots: Lots,
 }
 
 /// A set whose coupons are applied, and what may still come after them.
@@ -72,6 +79,8 @@ struct Node {
     /// Which of the kept nets it stands on, and whose discounts these do not have yet.
     level: usize,
     pending: Set,
+    /// Of the candidates asked for: those with which a set that comes of this one could be better than what is known.
+    wanted: Set,
 }
 
 impl<'p, 'a> Search<'p, 'a> {
@@ -86,6 +95,7 @@ impl<'p, 'a> Search<'p, 'a> {
             takes: [0; MAX],
             level: 0,
             pending: 0,
+            wanted: 0,
         };
         root.weigh(problem, root.open);
         let mut search = Self {
@@ -94,6 +104,10 @@ impl<'p, 'a> Search<'p, 'a> {
             best: Found::default(),
             with: [None; MAX],
             part: None,
+            improvements: 0,
+            known: [0; MAX],
+            settled: 0,
+            most: i64::MAX,
             open: 0,
             open_with: [0; MAX],
             cut: false,
@@ -104,7 +118,7 @@ impl<'p, 'a> Search<'p, 'a> {
             spent: [0; MAX],
             limits: Limits::of(problem),
             nets: vec![problem.nets.clone()],
-            tables: problem.tables.clone(),
+            lots: Lots::default(),
         };
         search.root.1 = search.order(&search.root.0, members(search.root.0.open));
         search
@@ -119,8 +133,14 @@ impl<'p, 'a> Search<'p, 'a> {
     /// For each of these candidates: the best set with it that was seen is in `with`, the most that any could take in the
     /// answer.
     pub(crate) fn run_each(&mut self, candidates: Set) -> [i64; MAX] {
+        if !self.cut {
+            self.most = self.best.total;
+        }
+        for place in members(candidates) {
+            self.settled |= Set::from(self.known[place] == self.most) << place;
+        }
         self.start(Aim::Each(candidates), self.problem.everyone());
-        std::array::from_fn(|place| self.open_with[place].max(self.with_total(place)))
+        std::array::from_fn(|place| self.open_with[place].max(self.known[place]))
     }
 
     /// The best true part of a set, if it has any.
@@ -135,7 +155,8 @@ impl<'p, 'a> Search<'p, 'a> {
         self.open = 0;
         let (mut root, order) = self.root.clone();
         root.open &= open;
-        if self.can_improve(&root, &order) {
+        root.wanted = if let Aim::Each(candidates) = aim { candidates } else { 0 };
+        if self.can_improve(&mut root, &order) {
             self.visit(&root, &order);
         }
     }
@@ -153,18 +174,23 @@ impl<'p, 'a> Search<'p, 'a> {
                 count += 1;
             }
         }
+        let improvements = self.improvements;
         let children = &mut children[..count];
         children.sort_unstable_by_key(|&(bound, place)| (Reverse(bound), place));
         for &(bound, place) in &*children {
             let Some(discount) = self.discount(node, place) else { continue };
-            let branch = self.branch(node, order, Some((place, discount)));
-            if !self.is_worth_it(node, order, &branch) {
-                continue;
+            // What was worth it may not be so beside what was found since.
+            if self.improvements > improvements {
+                let branch = self.branch(node, order, Some((place, discount)));
+                if !self.is_worth_it(node, order, &branch) {
+                    continue;
+                }
             }
             if self.aim == Aim::Best && bound == self.best.total && !self.may_win_a_tie(node, order, place, discount) {
                 continue;
             }
             if self.work_left <= 0 {
+                let branch = self.branch(node, order, Some((place, discount)));
                 self.leave_out(node, order, &branch);
                 continue;
             }
@@ -176,8 +202,8 @@ impl<'p, 'a> Search<'p, 'a> {
     fn leave_out(&mut self, node: &Node, order: &Order, branch: &Branch) {
         self.cut = true;
         self.open = self.open.max(branch.bound);
-        if let Aim::Each(candidates) = self.aim {
-            for candidate in members(candidates) {
+        if let Aim::Each(_) = self.aim {
+            for candidate in members(node.wanted) {
                 let most = self.bound_with(node, order, branch, candidate);
                 self.open_with[candidate] = self.open_with[candidate].max(most);
             }
@@ -194,13 +220,13 @@ impl<'p, 'a> Search<'p, 'a> {
         let mut child = self.child(node, place, discount);
         self.evaluate(&child);
         let mut child_order = self.order(&child, order.places());
-        if self.can_improve(&child, &child_order) {
+        if self.can_improve(&mut child, &child_order) {
             let across = child.open & self.problem.across[place];
             if across != 0 {
                 self.sum_up_again(&mut child, across);
                 child_order = self.order(&child, child_order.places());
             }
-            if across == 0 || self.can_improve(&child, &child_order) {
+            if across == 0 || self.can_improve(&mut child, &child_order) {
                 self.visit(&child, &child_order);
             }
         }
@@ -209,8 +235,19 @@ impl<'p, 'a> Search<'p, 'a> {
     }
 
     /// Whether anything that comes after this set is worth a look.
-    fn can_improve(&self, node: &Node, order: &Order) -> bool {
-        node.open != 0 && self.is_worth_it(node, order, &self.branch(node, order, None))
+    fn can_improve(&self, node: &mut Node, order: &Order) -> bool {
+        if node.open == 0 {
+            return false;
+        }
+        let branch = self.branch(node, order, None);
+        if let Aim::Each(_) = self.aim {
+            let wanted = node.wanted & !self.settled;
+            node.wanted = members(wanted).fold(0, |set, candidate| {
+                set | Set::from(self.could_better(node, order, &branch, candidate)) << candidate
+            });
+            return node.wanted != 0;
+        }
+        self.is_worth_it(node, order, &branch)
     }
 
     fn is_worth_it(&self, node: &Node, order: &Order, branch: &Branch) -> bool {
@@ -218,21 +255,15 @@ impl<'p, 'a> Search<'p, 'a> {
             // Equal totals are compared.
             Aim::Best => branch.bound >= self.best.total.max(1),
             Aim::PartOf(_) => branch.bound > self.part.map_or(0, |found| found.total),
-            Aim::Each(candidates) => members(candidates & (branch.set | branch.later)).any(|candidate| {
-                self.could_better(candidate, branch.bound)
-                    && self.could_better(candidate, self.bound_with(node, order, branch, candidate))
-            }),
+            Aim::Each(_) => members(node.wanted & (branch.set | branch.later))
+                .any(|candidate| self.could_better(node, order, branch, candidate)),
         }
     }
 
-    /// Whether a set of this total would be better than what is known of a candidate. None is better than the best of all.
-    fn could_better(&self, candidate: usize, total: i64) -> bool {
-        let known = self.with_total(candidate);
-        total > known && (known < self.best.total || self.cut)
-    }
-
-    fn with_total(&self, candidate: usize) -> i64 {
-        self.with[candidate].map_or(0, |found| found.total)
+    /// Whether a set of a branch that has this candidate could take more than what is known.
+    fn could_better(&self, node: &Node, order: &Order, branch: &Branch, candidate: usize) -> bool {
+        let known = self.known[candidate];
+        branch.bound > known && self.bound_with(node, order, branch, candidate) > known
     }
 
     /// What a candidate takes if it comes next; `None` where its budget is too small for that.
@@ -251,134 +282,27 @@ impl<'p, 'a> Search<'p, 'a> {
         self.budget_left(place).map_or(most, |left| most.min(left.max(0)))
     }
 
-    /// The sets that come of this one with this candidate next, or of it at all.
-    fn branch(&self, node: &Node, order: &Order, next: Option<(usize, i64)>) -> Branch {
-        let (mut set, mut later, mut limits, mut taken) = (node.set, node.open, self.limits, 0);
-        if let Some((place, discount)) = next {
-            set |= 1 << place;
-            later &= !upto(place) & !self.problem.conflicts[place];
-            limits.add(self.problem, place);
-            taken = discount;
-        }
-        let room = limits;
-        let climbed = order.climb(self.problem, later, limits, i64::MAX);
-        let most = if later & self.problem.exclusive == 0 { climbed.sum } else { self.most(node, order, later, &room) };
-        let (base, rest) = (node.total + taken, node.headroom - taken);
-        Branch { set, later, room, climbed, base, rest, bound: base + rest.min(most) }
-    }
-
-    /// The most of the sets of a branch that have this candidate; 0 where there are none.
-    fn bound_with(&self, node: &Node, order: &Order, branch: &Branch, candidate: usize) -> i64 {
-        if branch.set >> candidate & 1 == 1 {
-            return branch.bound;
-        }
-        if branch.later >> candidate & 1 == 0 || !branch.room.has_room(candidate) {
-            return 0;
-        }
-        let own = self.at_most(node, candidate);
-        let most = if self.problem.exclusive == 0 {
-            branch.climbed.sum.saturating_add(self.gain(node, &branch.climbed, candidate, own))
-        } else {
-            let mut limits = branch.room;
-            limits.add(self.problem, candidate);
-            let others = branch.later & !(1 << candidate) & !self.problem.conflicts[candidate];
-            self.most(node, order, others, &limits).saturating_add(own)
-        };
-        branch.base + branch.rest.min(most)
-    }
-
-    /// What the most of a branch changes by when this candidate has to be in: it takes the place of the least one of the
-    /// innermost limit that is full, as the limits lie within each other.
-    fn gain(&self, node: &Node, climbed: &Climbed, candidate: usize, own: i64) -> i64 {
-        if climbed.set >> candidate & 1 == 1 || climbed.sum == i64::MAX {
-            return 0;
-        }
-        let problem = self.problem;
-        let (group, template) = (usize::from(problem.group[candidate]), usize::from(problem.template[candidate]));
-        let full = if climbed.limits.of_template[template] >= problem.bound_stack_limit[template] {
-            problem.template_members[template]
-        } else if climbed.limits.in_group[group] >= problem.group_limit[group] {
-            problem.group_members[group]
-        } else if climbed.limits.slots == 0 {
-            Set::MAX
-        } else {
-            0
-        };
-        own - members(climbed.set & full).map(|place| self.at_most(node, place)).min().unwrap_or(0)
-    }
-
-    /// The most of these candidates within the limits.
-    fn most(&self, node: &Node, order: &Order, set: Set, limits: &Limits) -> i64 {
-        let sum = |set| order.climb(self.problem, set, *limits, i64::MAX).sum;
-        let exclusive = self.problem.exclusive;
-        if set & exclusive == 0 {
-            return sum(set);
-        }
-        // A set with an exclusive one has otherwise only joint ones; two exclusive ones are both joint.
-        let alone = members(set & exclusive & !self.problem.joint).map(|place| self.at_most(node, place)).max();
-        sum(set & !exclusive).max(sum(set & self.problem.joint).saturating_add(alone.unwrap_or(0)))
-    }
-
-    /// Of a branch that can do no more than equal the best: whether it could do so with fewer coupons, or as many that
-    /// expire earlier or have smaller ids.
-    fn may_win_a_tie(&self, node: &Node, order: &Order, place: usize, discount: i64) -> bool {
-        let later = node.open & !upto(place);
-        let mut limits = self.limits;
-        limits.add(self.problem, place);
-        let missing = self.best.total - node.total - discount;
-        let climbed = order.climb(self.problem, later, limits, missing);
-        if climbed.sum < missing {
-            return false;
-        }
-        let more = climbed.set.count_ones();
-        let fewest = node.count + 1 + more;
-        let best = self.best.set;
-        match fewest.cmp(&best.count_ones()) {
-            std::cmp::Ordering::Less => true,
-            std::cmp::Ordering::Greater => false,
-            std::cmp::Ordering::Equal => {
-                self.least_ranks(node.set | 1 << place, later, more as usize) < self.ranks(best)
-            }
-        }
-    }
-
-    /// Sorted expiries, then sorted ids.
-    fn ranks(&self, set: Set) -> (Ranks, Ranks) {
-        self.least_ranks(set, 0, 0)
-    }
-
-    /// The same of the best that could come of a set with so many more of the others.
-    fn least_ranks(&self, set: Set, others: Set, more: usize) -> (Ranks, Ranks) {
-        let least = |field: fn(&(i64, i64)) -> i64| {
-            let mut of_others: Ranks = members(others).map(|place| field(&self.problem.rank[place])).collect();
-            of_others.sort_unstable();
-            let mut all: Ranks = members(set).map(|place| field(&self.problem.rank[place])).collect();
-            all.extend(of_others.into_iter().take(more));
-            all.sort_unstable();
-            all
-        };
-        (least(|rank| rank.0), least(|rank| rank.1))
-    }
-
     fn evaluate(&mut self, node: &Node) {
         let found = Found { set: node.set, total: node.total };
         for place in members(node.set) {
-            if self.with[place].is_none_or(|known| known.total < found.total) {
+            if self.known[place] < found.total {
                 self.with[place] = Some(found);
+                self.known[place] = found.total;
+                self.improvements += 1;
+                self.settled |= Set::from(found.total == self.most) << place;
             }
         }
         match self.aim {
-            Aim::Best if self.is_better(found) => self.best = found,
+            Aim::Best if self.is_better(found) => {
+                self.best = found;
+                self.improvements += 1;
+            }
             Aim::PartOf(whole) if node.set != whole && self.part.is_none_or(|part| part.total < found.total) => {
                 self.part = Some(found);
+                self.improvements += 1;
             }
             _ => {}
         }
-    }
-
-    fn is_better(&self, found: Found) -> bool {
-        let key = |found: Found| (Reverse(found.total), found.set.count_ones());
-        key(found).cmp(&key(self.best)).then_with(|| self.ranks(found.set).cmp(&self.ranks(self.best.set))).is_lt()
     }
 
     /// The set with one more coupon.
@@ -436,35 +360,20 @@ impl<'p, 'a> Search<'p, 'a> {
         }
         let (below, here) = self.nets.split_at_mut(level);
         let nets = &mut here[0];
-        nets.clone_from(&below[child.level]);
+        // Nothing that is open later was not open before, so nobody asks for the units any more.
+        if (child.open | child.pending) & self.problem.picking == 0 {
+            nets.copy_without_units(&below[child.level]);
+        } else {
+            nets.clone_from(&below[child.level]);
+        }
         for taker in members(child.pending) {
             let offer = &self.problem.offers[taker];
             self.work_left -= offer.places.len() as i64 / 16;
             let basis = nets.basis(offer);
-            nets.take(offer, self.taken[taker], basis, &mut self.tables, |_, _, _| {});
+            nets.take(offer, self.taken[taker], basis, &mut self.lots, |_, _, _| {});
         }
         child.level = level;
         child.pending = 0;
-    }
-
-    /// Candidates that are open, with the most that each can take, the largest first; `places` are these and maybe others,
-    /// best in about that order.
-    fn order(&self, node: &Node, places: impl Iterator<Item = usize>) -> Order {
-        let mut order = Order::default();
-        for place in places.filter(|place| node.open >> place & 1 == 1) {
-            let entry = (self.at_most(node, place), place as u8);
-            let mut at = order.len;
-            while at > 0 && {
-                let (most, earlier) = order.entries[at - 1];
-                most < entry.0 || most == entry.0 && earlier > entry.1
-            } {
-                order.entries[at] = order.entries[at - 1];
-                at -= 1;
-            }
-            order.entries[at] = entry;
-            order.len += 1;
-        }
-        order
     }
 }
 
@@ -483,92 +392,4 @@ impl Node {
 /// Places up to this one.
 fn upto(place: usize) -> Set {
     ((2_u64 << place) - 1) as Set
-}
-
-/// Candidates with the most that each can take, the largest first.
-#[derive(Clone, Default)]
-struct Order {
-    entries: [(i64, u8); MAX],
-    len: usize,
-}
-
-impl Order {
-    fn places(&self) -> impl Iterator<Item = usize> {
-        self.entries[..self.len].iter().map(|&(_, place)| usize::from(place))
-    }
-
-    /// The most of these candidates within the limits, until an amount is reached.
-    fn climb(&self, problem: &Problem<'_>, mut open: Set, limits: Limits, amount: i64) -> Climbed {
-        let mut climbed = Climbed { sum: 0, set: 0, limits };
-        for &(most, place) in &self.entries[..self.len] {
-            open &= !climbed.limits.full;
-            if open == 0 || climbed.sum >= amount {
-                break;
-            }
-            let place = usize::from(place);
-            if open >> place & 1 == 1 {
-                open &= !(1 << place);
-                climbed.limits.add(problem, place);
-                climbed.set |= 1 << place;
-                climbed.sum = climbed.sum.saturating_add(most);
-            }
-        }
-        climbed
-    }
-}
-
-/// Candidates that take the most together, and what is full with them.
-struct Climbed {
-    sum: i64,
-    set: Set,
-    limits: Limits,
-}
-
-/// Sets that have some candidates, and maybe later ones.
-struct Branch {
-    set: Set,
-    later: Set,
-    /// Without the later ones.
-    room: Limits,
-    climbed: Climbed,
-    base: i64,
-    rest: i64,
-    /// What they take at most.
-    bound: i64,
-}
-
-/// What groups, templates and the count have no room for any more.
-#[derive(Clone, Copy)]
-struct Limits {
-    in_group: [u8; MAX + 1],
-    of_template: [u8; MAX],
-    slots: u32,
-    /// Candidates without room.
-    full: Set,
-}
-
-impl Limits {
-    fn of(problem: &Problem<'_>) -> Self {
-        Self { in_group: [0; MAX + 1], of_template: [0; MAX], slots: problem.count_limit, full: 0 }
-    }
-
-    fn has_room(&self, place: usize) -> bool {
-        self.full >> place & 1 == 0
-    }
-
-    fn add(&mut self, problem: &Problem<'_>, place: usize) {
-        let (group, template) = (usize::from(problem.group[place]), usize::from(problem.template[place]));
-        self.in_group[group] += 1;
-        self.of_template[template] += 1;
-        self.slots -= 1;
-        if self.in_group[group] >= problem.group_limit[group] {
-            self.full |= problem.group_members[group];
-        }
-        if self.of_template[template] >= problem.bound_stack_limit[template] {
-            self.full |= problem.template_members[template];
-        }
-        if self.slots == 0 {
-            self.full = Set::MAX;
-        }
-    }
 }

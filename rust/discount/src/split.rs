@@ -1,5 +1,8 @@
 //! Largest-remainder allocation, the one rule for lines, shipments and units: floor(D·net/ΣN) each, and the spare minor
 //! units to the larger remainder, then the larger net, then the earlier place.
+use std::cmp::Reverse;
+
+use smallvec::SmallVec;
 
 /// `count` neighbours of equal net, and what they get: `each`, and the first `plus_one` of them one more. A line is a
 /// stack of one.
@@ -11,48 +14,40 @@ pub(crate) struct Stack {
     pub(crate) plus_one: i64,
 }
 
-impl Stack {
-    pub(crate) fn new(count: i64, net: i64) -> Self {
-        Self { count, net, each: 0, plus_one: 0 }
-    }
-}
-
-/// Where things are split; it is kept from one split to the next.
+/// Where things are split: up to so many without an allocation. It can be kept from one split to the next.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
-    pub(crate) stacks: Vec<Stack>,
-    /// (remainder, net, place), for the spare minor units.
-    queue: Vec<(i64, i64, u32)>,
+pub(crate) struct Table<const FEW: usize> {
+    pub(crate) stacks: SmallVec<[Stack; FEW]>,
+    /// (remainder and net, place), for the spare minor units.
+    queue: SmallVec<[(u128, u32); FEW]>,
 }
 
-impl Table {
-    pub(crate) fn with_capacity(stacks: usize) -> Self {
-        Self { stacks: Vec::with_capacity(stacks), queue: Vec::with_capacity(stacks) }
-    }
-
-    /// Splits `amount`, which is 0 to `total`, the sum of the stacks' nets. Nobody gets more than its net, and what they
-    /// get sums up to `amount` exactly: a stack with a remainder has room for one more, as its floor is below its net, and
-    /// there are more remainders than spare units.
-    pub(crate) fn split(&mut self, amount: i64, total: i64) {
-        debug_assert_eq!(self.stacks.iter().map(|stack| stack.count * stack.net).sum::<i64>(), total);
+impl<const FEW: usize> Table<FEW> {
+    /// Splits `amount`, which is 0 to `total`, the sum of the nets of (count, net). Nobody gets more than its net, and what
+    /// they get sums up to `amount` exactly: a stack with a remainder has room for one more, as its floor is below its net,
+    /// and there are more remainders than spare units.
+    pub(crate) fn split(&mut self, amount: i64, total: i64, members: impl Iterator<Item = (i64, i64)>) {
         debug_assert!((0..=total).contains(&amount));
+        self.stacks.clear();
+        self.queue.clear();
         if amount == total {
-            self.stacks.iter_mut().for_each(|stack| stack.each = stack.net);
+            self.stacks.extend(members.map(|(count, net)| Stack { count, net, each: net, plus_one: 0 }));
             return;
         }
         let mut spare = amount;
-        self.queue.clear();
-        self.queue.extend(self.stacks.iter_mut().zip(0..).map(|(stack, place)| {
-            let (each, remainder) = scale(amount, stack.net, total);
-            stack.each = each;
-            spare -= stack.count * each;
-            (remainder, stack.net, place)
-        }));
+        for ((count, net), place) in members.zip(0..) {
+            let (each, remainder) = scale(amount, net, total);
+            spare -= count * each;
+            self.stacks.push(Stack { count, net, each, plus_one: 0 });
+            self.queue.push((u128::from(remainder as u64) << 64 | u128::from(net as u64), place));
+        }
+        debug_assert_eq!(self.stacks.iter().map(|stack| stack.count * stack.net).sum::<i64>(), total);
         if spare == 0 {
             return;
         }
-        self.queue.sort_unstable_by(|a, b| (b.0, b.1).cmp(&(a.0, a.1)).then(a.2.cmp(&b.2)));
-        for &(_, _, place) in &self.queue {
+        // Stable: of equals the earlier place stays first.
+        self.queue.sort_by_key(|&(rank, _)| Reverse(rank));
+        for &(_, place) in &self.queue {
             let stack = &mut self.stacks[place as usize];
             stack.plus_one = spare.min(stack.count);
             spare -= stack.plus_one;
@@ -67,7 +62,8 @@ impl Table {
 /// Quotient and remainder of `amount · net / total`, where `amount < total` or all are equal.
 fn scale(amount: i64, net: i64, total: i64) -> (i64, i64) {
     match amount.checked_mul(net) {
-        Some(product) => (product / total, product % total),
+        // None of them is negative.
+        Some(product) => ((product as u64 / total as u64) as i64, (product as u64 % total as u64) as i64),
         None => {
             let product = i128::from(amount) * i128::from(net);
             let total = i128::from(total);
@@ -81,10 +77,9 @@ fn scale(amount: i64, net: i64, total: i64) -> (i64, i64) {
 mod tests {
     use super::*;
 
-    fn table(amount: i64, stacks: &[(i64, i64)]) -> Table {
+    fn table(amount: i64, stacks: &[(i64, i64)]) -> Table<2> {
         let mut table = Table::default();
-        table.stacks.extend(stacks.iter().map(|&(count, net)| Stack::new(count, net)));
-        table.split(amount, stacks.iter().map(|(count, net)| count * net).sum());
+        table.split(amount, stacks.iter().map(|(count, net)| count * net).sum(), stacks.iter().copied());
         table
     }
 

@@ -3,7 +3,7 @@
 use crate::cart::Cart;
 use crate::coupon::CouponSpec;
 use crate::decision::LineShare;
-use crate::nets::{Nets, Tables};
+use crate::nets::{Lots, Nets};
 use crate::offer::{NextTier, Offer, Target};
 use crate::refusal::Refusal;
 use crate::rules::Rules;
@@ -18,7 +18,7 @@ pub(crate) struct Tally<'a> {
     nets: Nets,
     payable: i64,
     taken: Vec<Taken<'a>>,
-    tables: Tables,
+    lots: Lots,
 }
 
 /// What one applied coupon took.
@@ -48,7 +48,7 @@ pub(crate) struct Weight {
 impl<'a> Tally<'a> {
     pub(crate) fn new(cart: &Cart, rules: &'a Rules) -> Self {
         let taken = Vec::with_capacity(usize::try_from(rules.0.count_limit).unwrap_or_default());
-        Self { rules, nets: Nets::new(cart, |_| true), payable: cart.original, taken, tables: Tables::of(cart) }
+        Self { rules, nets: Nets::new(cart, |_| true), payable: cart.original, taken, lots: Lots::default() }
     }
 
     pub(crate) fn payable(&self) -> i64 {
@@ -70,7 +70,7 @@ impl<'a> Tally<'a> {
             Target::Lines => lines.reserve_exact(offer.places.len()),
             Target::Shipments => shipments.reserve_exact(offer.places.len()),
         }
-        self.nets.take(offer, discount, basis, &mut self.tables, |place, amount, units| match offer.target {
+        self.nets.take(offer, discount, basis, &mut self.lots, |place, amount, units| match offer.target {
             Target::Lines => lines.push(LineShare { line: place, discount: amount, units }),
             Target::Shipments => shipments.push((place, amount)),
         });

@@ -2,7 +2,7 @@
 //! each coupon adds at most two.
 use smallvec::SmallVec;
 
-use crate::split::{Stack, Table};
+use crate::split::Table;
 
 /// Mostly one or two.
 pub type Runs<T> = SmallVec<[T; 2]>;
@@ -55,14 +55,7 @@ impl Units {
 
     /// Takes `amount` off the first `picked` units, in proportion to what each costs above `above`, which is `total` in
     /// all; what each lost, without those that lost nothing. Nothing where nobody asks for the units.
-    pub(crate) fn take(
-        &mut self,
-        amount: i64,
-        picked: i64,
-        above: i64,
-        total: i64,
-        table: &mut Table,
-    ) -> Runs<UnitRun> {
+    pub(crate) fn take(&mut self, amount: i64, picked: i64, above: i64, total: i64) -> Runs<UnitRun> {
         let mut taken = Runs::new();
         match self.0[..] {
             [] => return taken,
@@ -85,33 +78,62 @@ impl Units {
             }
             _ => {}
         }
-        table.stacks.clear();
+        let mut table = Table::<4>::default();
         let mut left = picked;
-        for run in &self.0 {
-            table.stacks.push(Stack::new(run.count.min(left), (run.net - above).max(0)));
-            left -= run.count.min(left);
-        }
-        table.split(amount, total);
+        table.split(
+            amount,
+            total,
+            self.0.iter().map(|run| {
+                let count = run.count.min(left);
+                left -= count;
+                (count, (run.net - above).max(0))
+            }),
+        );
         let old = std::mem::take(&mut self.0);
         let mut from = 0;
-        for (run, stack) in old.into_iter().zip(&table.stacks) {
+        // The runs at hand: neighbours that lose or cost the same come to be one.
+        let mut losing = UnitRun { from: 0, count: 0, amount: 0 };
+        let mut costing = Run { count: 0, net: 0 };
+        for (run, stack) in old.iter().zip(&table.stacks) {
             let others = stack.count - stack.plus_one;
             for (count, amount) in
                 [(stack.plus_one, stack.each + 1), (others, stack.each), (run.count - stack.count, 0)]
             {
-                if count > 0 {
-                    push_taken(&mut taken, UnitRun { from, count, amount });
-                    push_left(&mut self.0, Run { count, net: run.net - amount });
-                    from += count;
+                if count == 0 {
+                    continue;
                 }
+                if amount != losing.amount {
+                    if losing.amount > 0 {
+                        taken.push(losing);
+                    }
+                    losing = UnitRun { from, count: 0, amount };
+                }
+                let net = run.net - amount;
+                if net != costing.net {
+                    if costing.count > 0 {
+                        self.0.push(costing);
+                    }
+                    costing = Run { count: 0, net };
+                }
+                losing.count += count;
+                costing.count += count;
+                from += count;
             }
         }
+        if losing.amount > 0 {
+            taken.push(losing);
+        }
+        self.0.push(costing);
         taken
     }
 
     /// (count, net) in ascending net.
     pub(crate) fn ascending(&self) -> Runs<(i64, i64)> {
         let mut sorted: Runs<(i64, i64)> = Runs::new();
+        if let [run] = self.0[..] {
+            sorted.push((run.count, run.net));
+            return sorted;
+        }
         for run in &self.0 {
             let place = sorted.iter().rposition(|&(_, net)| net < run.net).map_or(0, |before| before + 1);
             match sorted.get_mut(place) {
@@ -120,21 +142,6 @@ impl Units {
             }
         }
         sorted
-    }
-}
-
-fn push_taken(runs: &mut Runs<UnitRun>, run: UnitRun) {
-    match runs.last_mut() {
-        _ if run.amount == 0 => {}
-        Some(last) if last.amount == run.amount && last.from + last.count == run.from => last.count += run.count,
-        _ => runs.push(run),
-    }
-}
-
-fn push_left(runs: &mut Runs<Run>, run: Run) {
-    match runs.last_mut() {
-        Some(last) if last.net == run.net => last.count += run.count,
-        _ => runs.push(run),
     }
 }
 
@@ -148,7 +155,7 @@ mod tests {
 
     fn take(units: &mut Units, amount: i64, picked: i64, above: i64) -> Runs<UnitRun> {
         let total = units.basis(picked, above);
-        units.take(amount, picked, above, total, &mut Table::default())
+        units.take(amount, picked, above, total)
     }
 
     #[test]
