@@ -70,6 +70,7 @@ from couponry.store import requests
 from couponry.store.hot_keys import HotKeys
 from couponry.store.ids import Ids
 from couponry.store.layers import LayerLives, Layers
+from couponry.store.layers.looking import Looker
 from couponry.store.mysql import MySQL
 from couponry.store.redis import Redis
 from couponry.v1 import coupon_pb2, discount_pb2, flash_sale_pb2, order_pb2, template_pb2, transaction_pb2
@@ -330,7 +331,7 @@ async def opened(
                 most=settings.cache.warm_up_keys,
                 within_s=settings.cache.warm_up_s,
             ),
-            desk=Desk(l1=l1, layers=layers),
+            desk=Desk(layers=layers, looker=Looker(redis=cache_redis, l2=layers.l2), reader=dict),
             persister=persister,
             upkeep=upkeep,
             expirer=expirer,

@@ -42,7 +42,7 @@ def stats(config: ConfigOption = None, socket: SocketOption = None, as_json: Jso
         console.print(_by_layer(answer["layers"]))
         console.print(_by_kind(answer["l1"]))
         for title, figures in answer["counts"].items():
-            shown = ", ".join(f"{key} {value:,}" for key, value in sorted(figures.items()) if value)
+            shown = ", ".join(f"{key} {_text(value)}" for key, value in sorted(figures.items()) if value)
             console.print(f"{escape(title)}: {escape(shown) or 'none'}")
 
 
@@ -132,10 +132,15 @@ def _by_layer(layers: Mapping[str, Mapping[str, int]]) -> Table:
 
 
 def _by_kind(held: Mapping[str, Mapping[str, Any]]) -> Table:
-    names = sorted({name for counts in held.values() for name in counts})
-    table = Table("entry", *names, title="L1", title_justify="left")
-    for kind, counts in sorted(held.items()):
-        table.add_row(escape(kind), *(_text(counts.get(name, "")) for name in names))
+    """A row a figure, where any kind has one."""
+    kinds = sorted(held)
+    table = Table("L1", title="L1 since the start, and now", title_justify="left")
+    for kind in kinds:
+        table.add_column(escape(kind), justify="right")
+    for name in sorted({name for counts in held.values() for name in counts}):
+        values = [held[kind].get(name, 0) for kind in kinds]
+        if any(values):
+            table.add_row(escape(name), *(_text(value) for value in values))
     return table
 
 

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from couponry.app import App, opened, served
 from couponry.cli import app as command
-from couponry.client import Client
 from couponry.config import AdminSettings, Settings
-from couponry.v1 import template_pb2
-from tests.integration.service.conftest import create_template
+from couponry.store.layers import Coordinate, Entry
+
+ROW = 77
 
 
 @pytest.fixture
@@ -24,14 +24,18 @@ def socket(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def app(settings: Settings, socket: Path) -> AsyncIterator[App]:
-    async with opened(settings.model_copy(update={"admin": AdminSettings(socket=socket)})) as app:
+    """A worker that nobody tells of changes, so that what a test puts into its caches stays there."""
+    cache = settings.cache.model_copy(update={"warm_up_s": 0})
+    quiet = settings.model_copy(update={"admin": AdminSettings(socket=socket), "cache": cache})
+    async with opened(quiet) as app, served(app):
         yield app
 
 
 @pytest.fixture
-async def client(app: App) -> AsyncIterator[Client]:
-    async with served(app) as address, Client(address, timeout_s=30) as client:
-        yield client
+def held(app: App) -> None:
+    """One template is in L1, with version 3."""
+    refused = app.l1.begin("template", str(ROW)).store(b"x", [(ROW, 3)], life_ms=600_000, sent_ms=app.l1.now_ms)
+    assert refused is None
 
 
 async def cache(socket: Path, *arguments: str) -> Any:
@@ -42,58 +46,74 @@ async def cache(socket: Path, *arguments: str) -> Any:
     return json.loads(result.output)["worker 0"]
 
 
-async def read(client: Client) -> int:
-    template = await create_template(client)
-    await client.templates.GetTemplate(template_pb2.GetTemplateRequest(template_id=template.template_id))
-    return template.template_id
+@pytest.mark.usefixtures("held")
+async def test_stats_count_what_was_read(app: App, socket: Path) -> None:
+    for _ in range(3):
+        assert await app.layers.get("template", str(ROW)) == b"x"
+    assert (await cache(socket, "stats"))["layers"]["template"]["l1"] == 3
 
 
-async def test_stats_count_what_was_read(client: Client, socket: Path) -> None:
-    template_id = await read(client)
-    before = (await cache(socket, "stats"))["layers"]["template"]["l1"]
-    await client.templates.GetTemplate(template_pb2.GetTemplateRequest(template_id=template_id))
-    assert (await cache(socket, "stats"))["layers"]["template"]["l1"] == before + 1
+@pytest.mark.usefixtures("app")
+async def test_stats_say_whether_there_is_a_reader(socket: Path) -> None:
+    assert (await cache(socket, "stats"))["ages"]["mode"] == "short lives, no binlog reader"
 
 
-async def test_an_entry_shows_its_rows_versions_and_age(client: Client, socket: Path) -> None:
-    template_id = await read(client)
-    found = (await cache(socket, "inspect", f"template:{template_id}"))["L1"]
+@pytest.mark.usefixtures("held")
+async def test_an_entry_shows_its_rows_versions_and_age(socket: Path) -> None:
+    found = (await cache(socket, "inspect", f"template:{ROW}"))["L1"]
     assert found["held"]
+    assert found["rows"] == [[ROW, 3]]
     assert found["age_ms"] >= 0
     assert found["left_ms"] > 0
 
 
-async def test_what_is_not_held_is_shown_as_such(client: Client, socket: Path) -> None:
-    assert not (await cache(socket, "inspect", "template:77"))["L1"]["held"]
+@pytest.mark.usefixtures("app")
+async def test_what_is_not_held_is_shown_as_such(socket: Path) -> None:
+    found = await cache(socket, "inspect", "template:78")
+    assert (found["L1"]["held"], found["L2"]["held"]) == (False, False)
 
 
-async def test_a_change_leaves_a_floor(client: Client, app: App, socket: Path) -> None:
-    template_id = await read(client)
-    app.l1.changed("template", str(template_id), template_id, "present", 5)
-    found = (await cache(socket, "inspect", f"template:{template_id}"))["L1"]
+async def test_an_entry_of_l2_shows_its_rows_and_what_its_bucket_was_told(app: App, socket: Path) -> None:
+    l2, key = app.layers.l2, ("template", str(ROW))
+    [told] = [each for bucket, each in (await l2.told()).items() if bucket == l2.bucket(key)]
+    place = Coordinate(b"server", b"0001")
+    assert await l2.tell([l2.telling(l2.bucket(key), told, place, [], epoch=b"e1", time_ms=told.now_ms)]) == [True]
+    assert await l2.fill({key: (Entry(b"x", ((ROW, 3),)), 60_000)}, {l2.bucket(key): b"e1"}, place) == {}
+    found = (await cache(socket, "inspect", f"template:{ROW}"))["L2"]
+    assert (found["held"], found["rows"], found["of this epoch"]) == (True, [[ROW, 3]], True)
+    assert (found["told"], found["told ms ago"] >= 0) == ("0001", True)
+    assert (await cache(socket, "flush", f"template:{ROW}"))["L2"] == 1
+    after = (await cache(socket, "inspect", f"template:{ROW}"))["L2"]
+    assert (after["held"], after["told"]) == (False, "0001")
+
+
+@pytest.mark.usefixtures("held")
+async def test_a_change_leaves_a_floor(app: App, socket: Path) -> None:
+    app.l1.changed("template", str(ROW), ROW, "present", 5)
+    found = (await cache(socket, "inspect", f"template:{ROW}"))["L1"]
     assert not found["held"]
-    assert any(f"row {template_id} is there with version 5" in floor for floor in found["floors"])
+    assert any(f"row {ROW} is there with version 5" in floor for floor in found["floors"])
 
 
-@pytest.mark.parametrize("what", [(), ("template",), ("template:{}",)])
-async def test_flush_empties_what_it_names(client: Client, app: App, socket: Path, what: tuple[str, ...]) -> None:
-    template_id = await read(client)
-    flushed = await cache(socket, "flush", *(each.format(template_id) for each in what))
-    assert flushed["L1"] == 1
-    assert app.l1.get("template", str(template_id)) is None
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("what", [(), ("template",), (f"template:{ROW}",)])
+async def test_flush_empties_what_it_names(app: App, socket: Path, what: tuple[str, ...]) -> None:
+    assert (await cache(socket, "flush", *what))["L1"] == 1
+    assert app.l1.get("template", str(ROW)) is None
 
 
-async def test_flush_of_another_kind_leaves_the_entry(client: Client, app: App, socket: Path) -> None:
-    template_id = await read(client)
-    await cache(socket, "flush", "activity")
-    assert app.l1.get("template", str(template_id)) is not None
+@pytest.mark.usefixtures("held")
+@pytest.mark.parametrize("what", ["activity", "template:78"])
+async def test_flush_of_something_else_leaves_the_entry(app: App, socket: Path, what: str) -> None:
+    await cache(socket, "flush", what)
+    assert app.l1.get("template", str(ROW)) == b"x"
 
 
-async def test_the_tables_are_for_people(client: Client, socket: Path) -> None:
-    template_id = await read(client)
+@pytest.mark.usefixtures("held")
+async def test_the_tables_are_for_people(socket: Path) -> None:
     for arguments, words in (
         (["stats"], ["template", "L1 share", "mode"]),
-        (["inspect", f"template:{template_id}"], ["rows", "age_ms", "L1"]),
+        (["inspect", f"template:{ROW}"], ["rows", "age_ms", "L2"]),
         (["flush"], ["worker 0", "L1"]),
     ):
         result = await asyncio.to_thread(
@@ -103,8 +123,9 @@ async def test_the_tables_are_for_people(client: Client, socket: Path) -> None:
         assert [word for word in words if word not in result.output] == []
 
 
+@pytest.mark.usefixtures("app")
 @pytest.mark.parametrize("entry", ["nothing:1", "template"])
-async def test_an_entry_that_cannot_be_is_refused_by_name(client: Client, socket: Path, entry: str) -> None:
+async def test_an_entry_that_cannot_be_is_refused_by_name(socket: Path, entry: str) -> None:
     result = await asyncio.to_thread(
         CliRunner().invoke, command, ["cache", "inspect", entry, "--socket", str(socket)], env={"COLUMNS": "200"}
     )

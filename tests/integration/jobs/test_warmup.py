@@ -45,10 +45,13 @@ async def test_keys_that_one_worker_was_asked_for_are_read_by_the_next(settings:
         await client.coupons.ReceiveCoupon(
             coupon_pb2.ReceiveCouponRequest(user_id="anna", template_id=template.template_id)
         )
-        for _ in range(3):
-            await client.templates.GetTemplate(template_pb2.GetTemplateRequest(template_id=template.template_id))
-        await HotKeyReporter(l1=app.l1, hot_keys=hot_keys, most=100).run_once()
-    assert ("template", str(template.template_id)) in await hot_keys.hottest(10)
+        request = template_pb2.GetTemplateRequest(template_id=template.template_id)
+        reporter = HotKeyReporter(l1=app.l1, hot_keys=hot_keys, most=100)
+        # The event of its creation may still take the entry away.
+        while ("template", str(template.template_id)) not in await hot_keys.hottest(10):
+            for _ in range(3):
+                await client.templates.GetTemplate(request)
+            await reporter.run_once()
     async with opened(settings) as app:
         await app.warm_up.run()
         assert held(app, "template") == 1
