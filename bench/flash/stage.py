@@ -57,12 +57,16 @@ class Load:
     connections: int = 8
     streams: int = 512
     warmup: float = 1.0
+    start_at: float | None = None
+    requests: int | None = None
 
     def options(self) -> list[str]:
         """As the load generator takes them."""
         rate = [] if self.rate is None else ["--rate", str(self.rate)]
         times = ["--duration", str(self.seconds), "--warmup", str(self.warmup)]
-        return ["-c", str(self.connections), "-m", str(self.streams), *times, *rate]
+        begin = [] if self.start_at is None else ["--start-at", str(self.start_at)]
+        most = [] if self.requests is None else ["--requests", str(self.requests)]
+        return ["-c", str(self.connections), "-m", str(self.streams), *times, *rate, *begin, *most]
 
     @property
     def calls(self) -> int:

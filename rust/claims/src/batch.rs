@@ -7,6 +7,9 @@ pub const HASH_BYTES: usize = 16;
 const HASH_FOLLOWS: &[u8] = b"\r\n$16\r\n";
 const BETWEEN: usize = HASH_FOLLOWS.len();
 
+/// What the arguments of a claim take as a rule.
+const USUAL_BYTES: usize = 48;
+
 /// What stands for a request id.
 pub type Hash = [u8; HASH_BYTES];
 
@@ -29,7 +32,18 @@ pub struct Batch<H> {
 
 impl<H> Batch<H> {
     pub fn new(place: Place, ack: Ack) -> Self {
-        Self { place, ack, arguments: Vec::new(), users: Vec::new(), handles: Vec::new() }
+        Self::with_room(place, ack, 0)
+    }
+
+    /// One that takes so many claims of usual size without growing.
+    pub fn with_room(place: Place, ack: Ack, claims: usize) -> Self {
+        Self {
+            place,
+            ack,
+            arguments: Vec::with_capacity(claims * USUAL_BYTES),
+            users: Vec::with_capacity(claims),
+            handles: Vec::with_capacity(claims),
+        }
     }
 
     /// `user` has 1 to 64 bytes: longer ones were refused before.
@@ -105,9 +119,17 @@ fn put_text(out: &mut Vec<u8>, text: &[u8]) {
 }
 
 fn put_header(out: &mut Vec<u8>, kind: u8, count: usize) {
-    out.push(kind);
-    out.extend_from_slice(count.to_string().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    // As many digits as a usize has at most.
+    let mut header = [b'0'; 24];
+    header[22..].copy_from_slice(b"\r\n");
+    let (mut rest, mut start) = (count, 22);
+    while rest > 0 || start == 22 {
+        start -= 1;
+        header[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+    }
+    header[start - 1] = kind;
+    out.extend_from_slice(&header[start - 1..]);
 }
 
 #[cfg(test)]

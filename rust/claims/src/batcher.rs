@@ -25,6 +25,8 @@ pub struct Full<H>(pub H);
 struct Lane<H> {
     waiting: VecDeque<Batch<H>>,
     in_flight: usize,
+    /// Claims in the batch that left last: the next one will have about as many.
+    last: usize,
 }
 
 /// What leaves at the end of a tick.
@@ -43,6 +45,8 @@ pub struct Batcher<H> {
     ready: Vec<Place>,
     /// What was found out about activities in this tick.
     known: HashMap<u32, Option<Activity>>,
+    /// The one that was asked for last: mostly it is the same again.
+    asked: Option<(u32, Option<Activity>)>,
     strays: HashMap<u32, Vec<Batch<H>>>,
     held: usize,
 }
@@ -54,6 +58,7 @@ impl<H> Batcher<H> {
             lanes: HashMap::new(),
             ready: Vec::new(),
             known: HashMap::new(),
+            asked: None,
             strays: HashMap::new(),
             held: 0,
         }
@@ -82,7 +87,12 @@ impl<H> Batcher<H> {
             return Err(Full(handle));
         }
         self.held += 1;
-        match *self.known.entry(activity_id).or_insert_with(look_up) {
+        let activity = match self.asked {
+            Some((id, activity)) if id == activity_id => activity,
+            _ => *self.known.entry(activity_id).or_insert_with(look_up),
+        };
+        self.asked = Some((activity_id, activity));
+        match activity {
             Some(activity) => self.join(activity_id, activity, user, hash, handle),
             None => {
                 let strays = self.strays.entry(activity_id).or_default();
@@ -113,6 +123,7 @@ impl<H> Batcher<H> {
     /// The end of a tick.
     pub fn depart(&mut self) -> Departure<H> {
         self.known.clear();
+        self.asked = None;
         let strays = std::mem::take(&mut self.strays).into_values().flatten().collect();
         let mut scripts = Vec::new();
         for place in std::mem::take(&mut self.ready) {
@@ -124,6 +135,7 @@ impl<H> Batcher<H> {
                 && let Some(batch) = lane.waiting.pop_front()
             {
                 lane.in_flight += 1;
+                lane.last = batch.len();
                 scripts.push(batch);
             }
         }
@@ -159,14 +171,14 @@ impl<H> Batcher<H> {
 
 impl<H> Lane<H> {
     fn new() -> Self {
-        Self { waiting: VecDeque::new(), in_flight: 0 }
+        Self { waiting: VecDeque::new(), in_flight: 0, last: 0 }
     }
 
     /// The batch that fills.
     fn open_batch(&mut self, place: Place, ack: Ack, per_script: usize) -> &mut Batch<H> {
         let last = self.waiting.back();
         if last.is_none_or(|batch| batch.len() >= per_script || batch.ack != ack) {
-            self.waiting.push_back(Batch::new(place, ack));
+            self.waiting.push_back(Batch::with_room(place, ack, self.last.min(per_script)));
         }
         let last = self.waiting.len() - 1;
         &mut self.waiting[last]

@@ -14,6 +14,9 @@ use governor::{
 /// Claims between two sweeps, at least.
 const SWEEP_AFTER: u32 = 8192;
 
+/// Room for so many times the users that are remembered is given back.
+const ROOM: usize = 16;
+
 /// Time as it was handed in last.
 #[derive(Debug, Default, Clone)]
 struct Told(std::sync::Arc<AtomicU64>);
@@ -35,6 +38,8 @@ pub struct UserRate {
     hasher: RandomState,
     since_sweep: u32,
     sweep_after: u32,
+    /// The most users that were remembered since room was given back.
+    most: usize,
 }
 
 impl UserRate {
@@ -48,6 +53,7 @@ impl UserRate {
             hasher: RandomState::new(),
             since_sweep: 0,
             sweep_after: SWEEP_AFTER,
+            most: 0,
         })
     }
 
@@ -57,10 +63,15 @@ impl UserRate {
         self.since_sweep += 1;
         if self.since_sweep > self.sweep_after {
             self.since_sweep = 0;
+            self.most = self.most.max(self.limiter.len());
             self.limiter.retain_recent();
             // A sweep costs as much as the users that it leaves, so that it is a small part of each claim.
             self.sweep_after = SWEEP_AFTER.max(u32::try_from(self.limiter.len()).unwrap_or(u32::MAX));
-            self.limiter.shrink_to_fit();
+            // The room is needed again at once, except after a rush.
+            if self.limiter.len() < self.most / ROOM {
+                self.limiter.shrink_to_fit();
+                self.most = 0;
+            }
         }
         self.limiter.check_key(&self.hasher.hash_one(user)).is_ok()
     }

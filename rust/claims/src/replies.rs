@@ -14,6 +14,9 @@ pub enum Reply {
     Other,
 }
 
+/// So many digits are no more than a number of 64 bits holds.
+const MOST_DIGITS: usize = 18;
+
 /// What came is not Redis's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the reply is not RESP")]
@@ -73,6 +76,10 @@ impl<'a> Cursor<'a> {
                 let count = usize::try_from(number(count)?).unwrap_or(0);
                 let mut numbers = Vec::with_capacity(count.min(1024));
                 for _ in 0..count {
+                    if let Some(number) = self.integer() {
+                        numbers.push(number);
+                        continue;
+                    }
                     match self.line()? {
                         (b':', text) => numbers.push(number(text)?),
                         _ => {
@@ -95,6 +102,17 @@ impl<'a> Cursor<'a> {
                 Ok(Reply::Other)
             }
         }
+    }
+
+    /// An integer as the server writes it, where its whole line is here. Nothing is taken otherwise.
+    fn integer(&mut self) -> Option<i64> {
+        let rest = self.bytes.strip_prefix(b":")?;
+        let digits = rest.strip_prefix(b"-").unwrap_or(rest);
+        let count = digits.iter().take(MOST_DIGITS + 1).take_while(|digit| digit.is_ascii_digit()).count();
+        let (digits_here, after) = digits.split_at_checked(count).filter(|_| (1..=MOST_DIGITS).contains(&count))?;
+        let value = digits_here.iter().fold(0, |value, digit| value * 10 + i64::from(digit - b'0'));
+        self.bytes = after.strip_prefix(b"\r\n")?;
+        Some(if digits.len() < rest.len() { -value } else { value })
     }
 
     /// A value's kind and the rest of its line.

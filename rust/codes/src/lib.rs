@@ -12,6 +12,7 @@ mod permutation;
 mod text;
 
 pub use permutation::KEY_BYTES;
+pub use text::CHARACTERS;
 
 /// Ids of coupons lie below this.
 pub const ID_LIMIT: u64 = 1 << 53;
@@ -27,6 +28,11 @@ impl CodeKey {
 
     /// The code of an id in canonical form, 12 characters without hyphens. `None` where the id is not below 2^53.
     pub fn encode(&self, id: u64) -> Option<String> {
+        self.characters(id).map(|characters| characters.iter().copied().map(char::from).collect())
+    }
+
+    /// The same as bytes.
+    pub fn characters(&self, id: u64) -> Option<[u8; CHARACTERS]> {
         (id < ID_LIMIT).then(|| text::write(self.0.apply(id)))
     }
 

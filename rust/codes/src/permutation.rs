@@ -1,6 +1,4 @@
 //! A keyed permutation of the numbers below 2^55.
-use std::hash::Hasher;
-
 use siphasher::sip::SipHasher24;
 
 pub const KEY_BYTES: usize = 16;
@@ -57,9 +55,8 @@ impl Permutation {
     }
 
     fn round(&self, round: u8, half: u64) -> u64 {
-        let mut hasher = self.hasher;
-        hasher.write(&[round]);
-        hasher.write(&half.to_le_bytes());
-        hasher.finish() & HALF_MASK
+        let mut input = [round; 9];
+        input[1..].copy_from_slice(&half.to_le_bytes());
+        self.hasher.hash(&input) & HALF_MASK
     }
 }

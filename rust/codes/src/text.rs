@@ -5,15 +5,22 @@ pub const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
 const DATA_CHARACTERS: usize = 11;
 
+/// How many characters a code has.
+pub const CHARACTERS: usize = DATA_CHARACTERS + 1;
+
 /// Eleven characters, the most significant first, and the check character.
-pub fn write(number: u64) -> String {
+pub fn write(number: u64) -> [u8; CHARACTERS] {
     let mut digits = [0u8; DATA_CHARACTERS];
     let mut rest = number;
     for digit in digits.iter_mut().rev() {
         *digit = (rest & 31) as u8;
         rest >>= 5;
     }
-    digits.iter().chain([check(&digits)].iter()).map(|&digit| char::from(ALPHABET[usize::from(digit)])).collect()
+    let mut characters = [ALPHABET[usize::from(check(&digits))]; CHARACTERS];
+    for (character, digit) in characters.iter_mut().zip(digits) {
+        *character = ALPHABET[usize::from(digit)];
+    }
+    characters
 }
 
 /// Blanks and hyphens are skipped, letters may be small, O is 0, I and L are 1. `None` where the form or the check

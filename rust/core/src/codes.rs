@@ -9,9 +9,9 @@ pub(crate) struct CodeKey(Key);
 impl CodeKey {
     /// The code as people see it, `XXXX-XXXX-XXXX`; None for an id that no coupon has.
     pub(crate) fn grouped(&self, coupon_id: u64) -> Option<[u8; 14]> {
-        let code = self.0.encode(coupon_id)?;
+        let code = self.0.characters(coupon_id)?;
         let mut out = [b'-'; 14];
-        for (group, digits) in out.chunks_mut(5).zip(code.as_bytes().chunks_exact(4)) {
+        for (group, digits) in out.chunks_mut(5).zip(code.chunks_exact(4)) {
             group.get_mut(..4)?.copy_from_slice(digits);
         }
         Some(out)

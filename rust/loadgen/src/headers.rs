@@ -12,6 +12,8 @@ const SCHEME_HTTP: u8 = 0x86;
 const STATIC_ENTRIES: usize = 61;
 /// Headers of a call beside those given on the command line.
 const FIXED: usize = 4;
+/// A server has one block for the beginning and one for the end of most answers.
+const MOST_FIXED: usize = 4;
 /// A table entry costs this beside its name and value.
 const ENTRY_OVERHEAD: usize = 32;
 
@@ -79,14 +81,27 @@ pub struct Statuses {
 /// Reads the header blocks of one connection, in the order in which they come.
 pub struct ResponseBlocks {
     decoder: Decoder<'static>,
+    /// Blocks that have nothing to do with the table, which mean the same each time.
+    fixed: Vec<(Box<[u8]>, Statuses)>,
 }
 
 impl ResponseBlocks {
     pub fn new() -> Self {
-        Self { decoder: Decoder::new() }
+        Self { decoder: Decoder::new(), fixed: Vec::new() }
     }
 
     pub fn read(&mut self, block: &[u8]) -> Result<Statuses, Error> {
+        if let Some((_, statuses)) = self.fixed.iter().find(|(known, _)| **known == *block) {
+            return Ok(*statuses);
+        }
+        let statuses = self.decode(block)?;
+        if self.fixed.len() < MOST_FIXED && is_fixed(block) {
+            self.fixed.push((block.into(), statuses));
+        }
+        Ok(statuses)
+    }
+
+    fn decode(&mut self, block: &[u8]) -> Result<Statuses, Error> {
         let mut statuses = Statuses::default();
         let mut note = |name: Cow<'_, [u8]>, value: Cow<'_, [u8]>| match &*name {
             b":status" => statuses.http = number(&value),
@@ -98,6 +113,32 @@ impl ResponseBlocks {
             .map_err(|error| Error::Protocol(format!("a header block cannot be read: {error:?}")))?;
         Ok(statuses)
     }
+}
+
+/// Whether a block neither reads nor changes the table beyond its static entries. False for the unusual.
+fn is_fixed(mut block: &[u8]) -> bool {
+    while let Some((&first, rest)) = block.split_first() {
+        let (names, after) = match (first, rest) {
+            (0x80..=0xbd, _) => {
+                block = rest;
+                continue;
+            }
+            (0x00 | 0x10, _) => (1, rest),
+            (0x01..=0x0e | 0x11..=0x1e, _) => (0, rest),
+            // Static entries from the fifteenth on.
+            (0x0f | 0x1f, [0..=0x2e, after @ ..]) => (0, after),
+            _ => return false,
+        };
+        block = after;
+        for _ in 0..=names {
+            let Some((&length, rest)) = block.split_first() else { return false };
+            let Some(rest) = rest.get(usize::from(length & 0x7f)..).filter(|_| length & 0x7f < 0x7f) else {
+                return false;
+            };
+            block = rest;
+        }
+    }
+    true
 }
 
 fn number(digits: &[u8]) -> Option<u16> {
@@ -133,6 +174,20 @@ mod tests {
         let mut decoder = Decoder::new();
         decoder.set_max_table_size(0);
         assert_eq!(decoded(&mut decoder, &blocks.first), decoded(&mut decoder, &blocks.later));
+    }
+
+    #[test]
+    fn only_blocks_apart_from_the_table_are_fixed() {
+        assert!(is_fixed(b"\x88\x0f\x10\x01a\x00\x0bgrpc-status\x010\x08\x03200\x10\x01a\x00"));
+        for block in [&b"\xbe"[..], b"\x40\x01a\x01b", b"\x20", b"\x0f\x2f\x01a", b"\x00\x01a\x02b", b"\x00\x7f"] {
+            assert!(!is_fixed(block), "{block:?}");
+        }
+        let mut blocks = ResponseBlocks::new();
+        let trailers = b"\x00\x0bgrpc-status\x015";
+        for _ in 0..2 {
+            assert_eq!(blocks.read(trailers).unwrap(), Statuses { http: None, grpc: Some(5) });
+        }
+        assert_eq!(blocks.fixed.len(), 1);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
         unix::net::UnixStream,
     },
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use polling::{Event, Events, PollMode, Poller};
@@ -95,7 +95,20 @@ struct Run<'a> {
 pub fn run(plan: &Plan) -> Result<Report, Error> {
     let mut run = Run::new(plan)?;
     run.wait_until_ready()?;
+    if let Some(start_at) = plan.start_at {
+        wait_until(start_at)?;
+    }
     run.load()
+}
+
+/// Waits for a moment in nanoseconds since 1970; one that has passed came too soon for the connections.
+fn wait_until(moment: u64) -> Result<(), Error> {
+    let moment = SystemTime::UNIX_EPOCH + Duration::from_nanos(moment);
+    let wait = moment
+        .duration_since(SystemTime::now())
+        .map_err(|_| Error::Option("--start-at passed before all connections were made".into()))?;
+    std::thread::sleep(wait);
+    Ok(())
 }
 
 fn io_error(doing: &str) -> impl Fn(io::Error) -> Error + '_ {

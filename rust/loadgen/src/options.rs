@@ -28,6 +28,9 @@ pub struct Options {
     /// Seconds before that
     #[arg(short, long, default_value_t = 1.0)]
     pub warmup: f64,
+    /// When to begin, in seconds since 1970: the connections are made before and wait for it
+    #[arg(long)]
+    pub start_at: Option<f64>,
     /// Stop after so many measured calls
     #[arg(short = 'n', long)]
     pub requests: Option<u64>,
@@ -84,6 +87,8 @@ pub struct Plan {
     pub streams: usize,
     /// Nanoseconds between two calls of an open loop.
     pub interval: Option<f64>,
+    /// Nanoseconds since 1970.
+    pub start_at: Option<u64>,
     pub warmup: u64,
     pub duration: u64,
     pub drain: u64,
@@ -137,6 +142,7 @@ impl Options {
             connections: self.connections,
             streams: self.streams,
             interval,
+            start_at: self.start_at.map(start_at).transpose()?,
             warmup: nanoseconds("--warmup", self.warmup)?,
             duration: nanoseconds("--duration", self.duration)?,
             drain: nanoseconds("--drain", self.drain)?,
@@ -166,6 +172,13 @@ fn read(file: &PathBuf) -> Result<Vec<u8>, Error> {
 fn nanoseconds(option: &str, seconds: f64) -> Result<u64, Error> {
     if !(0.0..=1e6).contains(&seconds) {
         return Err(Error::Option(format!("{option} is 0 to 1000000 seconds")));
+    }
+    Ok((seconds * 1e9) as u64)
+}
+
+fn start_at(seconds: f64) -> Result<u64, Error> {
+    if !(0.0..=1e10).contains(&seconds) {
+        return Err(Error::Option("--start-at is 0 to 10000000000 seconds".into()));
     }
     Ok((seconds * 1e9) as u64)
 }
@@ -208,6 +221,7 @@ mod tests {
             (&["-m", "0"], "--streams"),
             (&["--expect-hex", "abc"], "--expect-hex"),
             (&["--window", "1"], "--window"),
+            (&["--start-at", "-1"], "--start-at"),
             (&["-H", "nothing"], "--header"),
         ] {
             assert!(plan(arguments).unwrap_err().to_string().contains(word), "{arguments:?}");

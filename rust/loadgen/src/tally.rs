@@ -40,10 +40,46 @@ pub struct Tally {
     others: BTreeMap<String, u64>,
     goaways: BTreeMap<String, u64>,
     /// Answers by their kind, those before `from` included: who keeps books counts every call.
-    kinds: BTreeMap<String, u64>,
+    kinds: Kinds,
+    measured_kinds: Kinds,
     counts_kinds: bool,
     /// Nanoseconds; None when a histogram could not be made, which its fixed bounds exclude.
     latency: Option<Histogram<u64>>,
+}
+
+/// Answers by their kind: the first field of a good one, else what came instead.
+#[derive(Debug)]
+struct Kinds {
+    good: [u64; 256],
+    others: BTreeMap<String, u64>,
+}
+
+impl Default for Kinds {
+    fn default() -> Self {
+        Self { good: [0; 256], others: BTreeMap::new() }
+    }
+}
+
+impl Kinds {
+    fn count(&mut self, stream: &Stream, reset: Option<u32>) {
+        let kind = match (reset, stream.statuses.grpc, stream.kind) {
+            (None, Some(0), Some(kind)) => {
+                self.good[usize::from(kind)] += 1;
+                return;
+            }
+            (None, Some(0), None) => "none".to_owned(),
+            (None, Some(status), _) => {
+                GRPC_STATUSES.get(usize::from(status)).map_or_else(|| status.to_string(), |name| (*name).to_owned())
+            }
+            _ => "broken".to_owned(),
+        };
+        *self.others.entry(kind).or_default() += 1;
+    }
+
+    fn named(self) -> BTreeMap<String, u64> {
+        let good = self.good.into_iter().enumerate().filter(|(_, count)| *count > 0);
+        good.map(|(kind, count)| (kind.to_string(), count)).chain(self.others).collect()
+    }
 }
 
 impl Tally {
@@ -58,7 +94,8 @@ impl Tally {
             grpc: [0; GRPC_STATUSES.len()],
             others: BTreeMap::new(),
             goaways: BTreeMap::new(),
-            kinds: BTreeMap::new(),
+            kinds: Kinds::default(),
+            measured_kinds: Kinds::default(),
             counts_kinds: false,
             latency: Histogram::new_with_bounds(1_000, 600_000_000_000, 3).ok(),
         }
@@ -105,7 +142,7 @@ impl Tally {
         let from = self.from;
         let streams: Vec<_> = streams.collect();
         if self.counts_kinds && !streams.is_empty() {
-            *self.kinds.entry(why.to_owned()).or_default() += streams.len() as u64;
+            *self.kinds.others.entry(why.to_owned()).or_default() += streams.len() as u64;
         }
         for stream in streams.into_iter().filter(|stream| stream.intended >= from) {
             self.calls += 1;
@@ -117,15 +154,10 @@ impl Tally {
 
     fn count_kind(&mut self, stream: &Stream, reset: Option<u32>) {
         self.counts_kinds = true;
-        let kind = match (reset, stream.statuses.grpc, stream.kind) {
-            (None, Some(0), Some(kind)) => kind.to_string(),
-            (None, Some(0), None) => "none".to_owned(),
-            (None, Some(status), _) => {
-                GRPC_STATUSES.get(usize::from(status)).map_or_else(|| status.to_string(), |name| (*name).to_owned())
-            }
-            _ => "broken".to_owned(),
-        };
-        *self.kinds.entry(kind).or_default() += 1;
+        if stream.intended >= self.from {
+            self.measured_kinds.count(stream, reset);
+        }
+        self.kinds.count(stream, reset);
     }
 
     pub fn goaway(&mut self, code: u32, text: &[u8]) {
@@ -153,7 +185,8 @@ impl Tally {
             bytes_per_second: rate(self.bytes),
             statuses,
             goaways: self.goaways,
-            kinds: self.kinds,
+            kinds: self.kinds.named(),
+            measured_kinds: self.measured_kinds.named(),
             latency_us: self.latency.as_ref().map(Latency::of),
             client_cpu_us: each(cpu.client),
             server_cpu_us: cpu.server.map(each),
@@ -185,6 +218,9 @@ pub struct Report {
     /// All answers by field 1 of their message, or by what came instead.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub kinds: BTreeMap<String, u64>,
+    /// The same of the calls that are measured.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub measured_kinds: BTreeMap<String, u64>,
     pub latency_us: Option<Latency>,
     /// Processor time a call of this process, and of those that --server-pid names.
     pub client_cpu_us: f64,

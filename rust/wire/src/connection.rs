@@ -2,6 +2,7 @@
 //! read, answered and ended by their keys. The owner of the socket calls `expire` when `due` says so.
 use std::{
     future::Future,
+    ops::Range,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -426,10 +427,16 @@ impl Connection {
 
     /// Ends a call that was handed on with a framed reply. False where it is over already.
     pub fn finish_with(&mut self, key: Key, frame: Bytes, now: Instant) -> bool {
+        let whole = 0..frame.len();
+        self.finish_with_part(key, &frame, whole, now)
+    }
+
+    /// The same with a part of some bytes.
+    pub fn finish_with_part(&mut self, key: Key, bytes: &Bytes, part: Range<usize>, now: Instant) -> bool {
         if key.in_lane().is_some() {
-            return self.answer_late(key, &frame, now);
+            return self.answer_late(key, bytes.get(part).unwrap_or_default(), now);
         }
-        self.end(key, response::trailers(None, Code::Ok, ""), now, |call| call.push_frame(frame))
+        self.end(key, response::trailers(None, Code::Ok, ""), now, |call| call.push_frame(bytes.slice(part)))
     }
 
     /// What answers a method inside the extension.

@@ -196,11 +196,17 @@ impl Lane {
         };
         let is_request = frame.flags == END_HEADERS && stream > self.h2_last && stream % 2 == 1;
         if is_request && let Some(known) = self.known.iter().position(|known| *known.block == *block) {
-            let rest = bytes.get(whole..).unwrap_or_default();
-            match self.message(stream, rest) {
+            let mut behind = whole;
+            let mut rest = bytes.get(behind..).unwrap_or_default();
+            // grpc's C core opens each stream's window between its headers and its message. A reply here fits without.
+            if is_window_of(stream, rest) {
+                behind += HEADER + 4;
+                rest = rest.get(HEADER + 4..).unwrap_or_default();
+            }
+            match message_of(stream, rest) {
                 Some(None) => return Next::Wait,
                 Some(Some((data, message))) => {
-                    let bytes = whole + HEADER + data;
+                    let bytes = behind + HEADER + data;
                     return Next::Call { bytes, headers: whole, data, stream, known, message };
                 }
                 None => {}
@@ -208,27 +214,6 @@ impl Lane {
         }
         self.pass_block(frame, Some(block));
         Next::Pass(whole)
-    }
-
-    /// The message of a request and the length of its frame's payload, where all of the message is in that one frame and nothing
-    /// else follows; Some(None) where the rest must come first. Headers with nothing behind them do not wait.
-    fn message<'a>(&self, stream: u32, bytes: &'a [u8]) -> Option<Option<(usize, &'a [u8])>> {
-        if bytes.is_empty() {
-            return None;
-        }
-        let Some(frame) = Frame::read(bytes) else {
-            return Some(None);
-        };
-        let fits = (framing::PREFIX..=framing::PREFIX + MOST_MESSAGE).contains(&frame.length);
-        if frame.kind != DATA || frame.flags != END_STREAM || frame.stream != stream || !fits {
-            return None;
-        }
-        let Some(payload) = frame.payload else {
-            return Some(None);
-        };
-        let (&[flag, a, b, c, d], message) = payload.split_first_chunk::<{ framing::PREFIX }>()?;
-        let plain = flag == 0 && u32::from_be_bytes([a, b, c, d]) as usize == message.len();
-        plain.then_some(Some((frame.length, message)))
     }
 
     /// h2 gets this block; None for one that is not here as a whole.
@@ -460,6 +445,34 @@ impl<'a> Frame<'a> {
         let stream = u32::from_be_bytes([d, e, f, g]) & 0x7fff_ffff;
         Some(Self { length, kind, flags, stream, payload: rest.get(..length) })
     }
+}
+
+/// Whether a whole WINDOW_UPDATE of this stream comes first.
+fn is_window_of(stream: u32, bytes: &[u8]) -> bool {
+    Frame::read(bytes).is_some_and(|frame| {
+        (frame.kind, frame.stream, frame.length) == (WINDOW_UPDATE, stream, 4) && frame.payload.is_some()
+    })
+}
+
+/// The message of a request and the length of its frame's payload, where all of the message is in that one frame and nothing
+/// else follows; Some(None) where the rest must come first. Headers with nothing behind them do not wait.
+fn message_of(stream: u32, bytes: &[u8]) -> Option<Option<(usize, &[u8])>> {
+    if bytes.is_empty() {
+        return None;
+    }
+    let Some(frame) = Frame::read(bytes) else {
+        return Some(None);
+    };
+    let fits = (framing::PREFIX..=framing::PREFIX + MOST_MESSAGE).contains(&frame.length);
+    if frame.kind != DATA || frame.flags != END_STREAM || frame.stream != stream || !fits {
+        return None;
+    }
+    let Some(payload) = frame.payload else {
+        return Some(None);
+    };
+    let (&[flag, a, b, c, d], message) = payload.split_first_chunk::<{ framing::PREFIX }>()?;
+    let plain = flag == 0 && u32::from_be_bytes([a, b, c, d]) as usize == message.len();
+    plain.then_some(Some((frame.length, message)))
 }
 
 fn put_frame(out: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {

@@ -226,6 +226,21 @@ fn a_block_that_changes_the_table_changes_what_known_blocks_mean() {
 }
 
 #[test]
+fn a_window_that_is_opened_before_the_message_keeps_nobody_out() {
+    let mut peer = Peer::known();
+    for (stream, cut) in (3..).step_by(2).zip(1..200) {
+        let mut bytes = frame(HEADERS, 4, stream, &headers("/a.B/Hot"));
+        bytes.extend(window(stream, 5));
+        bytes.extend(frame(DATA, 1, stream, &framing::frame(false, b"x")));
+        let (first, rest) = bytes.split_at(cut.min(bytes.len()));
+        let mut out = peer.give(first);
+        out.extend(peer.give(rest));
+        assert_eq!(data(&out, stream), framing::frame(false, b"x"));
+        assert!(is_past_h2(&out, stream) || !rest.is_empty());
+    }
+}
+
+#[test]
 fn a_late_reply_comes_once_and_not_after_a_reset_or_the_deadline() {
     let mut peer = Peer::known();
     let mut timed = headers("/a.B/Hot");

@@ -7,7 +7,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -38,6 +38,8 @@ struct State {
     full: Vec<Handle>,
     fast: Vec<Handle>,
     scheduled: bool,
+    /// When the first claims of this turn came, since `began`.
+    now: Duration,
     verdicts: Tally,
     scripts: u64,
     refused_full: u64,
@@ -92,6 +94,7 @@ impl ClaimBatcher {
             full: Vec::new(),
             fast: Vec::new(),
             scheduled: false,
+            now: Duration::ZERO,
             verdicts: Tally::default(),
             scripts: 0,
             refused_full: 0,
@@ -187,8 +190,11 @@ impl ClaimBatcher {
     fn take(&self, activity_id: u32, user: &[u8], hash: &Hash, handle: Handle) {
         let mut state = self.state.lock();
         let state = &mut *state;
+        if !self.arrived.swap(true, Ordering::Relaxed) {
+            state.now = self.began.elapsed();
+        }
         if let Some(rate) = &mut state.rate
-            && !rate.allows(user, self.began.elapsed())
+            && !rate.allows(user, state.now)
         {
             state.refused_fast += 1;
             state.fast.push(handle);
@@ -198,7 +204,6 @@ impl ClaimBatcher {
             state.refused_full += 1;
             state.full.push(handle);
         }
-        self.arrived.store(true, Ordering::Relaxed);
     }
 
     fn look_up(&self, activity_id: u32) -> Option<Activity> {
@@ -372,7 +377,7 @@ impl ClaimBatcher {
         let bytes = responses.into_bytes();
         let mut teller = self.teller(py);
         for (handle, range) in ready {
-            report(py, teller.answer(handle, bytes.slice(range)));
+            report(py, teller.answer(handle, &bytes, range));
         }
         report(py, teller.close());
     }

@@ -1,9 +1,9 @@
 //! How a caller is told: a call of the front end by connection and key, a call of a servicer by its future. The calls of
 //! one connection are told one after the other, and the connection is woken once.
-use std::time::Instant;
+use std::{ops::Range, time::Instant};
 
 use bytes::Bytes;
-use couponry_wire::{Caller, Code, Finish};
+use couponry_wire::{Caller, Code, Finish, framing::PREFIX};
 use http::HeaderMap;
 use pyo3::{intern, prelude::*, types::PyBytes};
 
@@ -36,18 +36,18 @@ impl<'py> Teller<'py> {
         Self { py, engine, current: None, now: Instant::now() }
     }
 
-    /// A response with its gRPC prefix.
-    pub fn answer(&mut self, handle: Handle, frame: Bytes) -> PyResult<()> {
+    /// A response with its gRPC prefix, which is a part of `bytes`.
+    pub fn answer(&mut self, handle: Handle, bytes: &Bytes, part: Range<usize>) -> PyResult<()> {
         let now = self.now;
         match handle {
             Handle::Call(caller) => {
                 if let Some(protocol) = self.connection(caller)? {
-                    protocol.get().lock().connection.finish_with(caller.key, frame, now);
+                    protocol.get().lock().connection.finish_with_part(caller.key, bytes, part, now);
                 }
                 Ok(())
             }
             Handle::Future(future) => {
-                let message = frame.get(couponry_wire::framing::PREFIX..).unwrap_or_default();
+                let message = bytes.get(part.start + PREFIX..part.end).unwrap_or_default();
                 let message = PyBytes::new(self.py, message).into_any();
                 settle(future.bind(self.py), intern!(self.py, "set_result"), message)
             }
