@@ -2,8 +2,8 @@
 
 Run: `make bench-flash-open`, or `python -m bench.flash.opening [--clients 8000]`. The clients are connections of two
 processes, made before. Once they all claim when it opens, once they have claimed without a pause since a second before.
-Nobody who claims after the opening may hear anything but WON: the stock is enough. The exit status says whether that and
-the books were right.
+Nobody who claims after the opening may hear anything but WON: the stock is enough. The exit status says whether that
+and the books were right.
 """
 
 import argparse
