@@ -96,14 +96,15 @@ class Activity:
     ack: str
     limit: int
     stock: int
+    buckets: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
     """Data that were taken from a store on purpose, and what they held that nothing else did.
 
-    `adjustments`: increases that MySQL lost, by activity. `numbers`: MySQL and Redis lost at once, so that numbers may
-    be told again (the design's exception).
+    `adjustments`: increases that MySQL lost, by activity, and what had moved to another bucket. `numbers`: MySQL and
+    Redis lost at once, so that numbers may be told again (the design's exception).
     """
 
     what: str
@@ -136,13 +137,16 @@ class AdjustmentTold:
 
 @dataclass(frozen=True, slots=True)
 class AdjustmentRow:
-    """An adjustment in MySQL; `id` is empty for the end."""
+    """An adjustment in MySQL. `id` is empty for the end, for a part of a change of several buckets, and for stock that
+    moves between them; of a change of several buckets there is a row for all of it, without a nonce.
+    """
 
     activity: int
     id: str
     delta: int
     state: int
     applied: int
+    nonce: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

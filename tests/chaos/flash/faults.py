@@ -67,10 +67,10 @@ async def kill_all_servers(stage: Stage) -> None:
 
 async def refuse_entries(stage: Stage) -> None:
     """Redis refuses entries of the outbox, and is killed soon after: the next epoch's are taken again."""
-    activity = stage.rng.choice(list(stage.running))
-    stage.note(f"the outbox of activity {activity} refuses entries")
+    place = stage.rng.choice(stage.places())
+    stage.note(f"the outbox of activity {place.activity_id}, bucket {place.bucket} refuses entries")
     began = time.monotonic()
-    await asyncio.to_thread(stage.redis.refuse_entries, activity)
+    await asyncio.to_thread(stage.redis.refuse_entries, place)
     await _pause(stage, 0.2, 0.5)
     await kill_redis(stage)
     await stage.recovered()
@@ -204,7 +204,7 @@ async def lose_a_pass(stage: Stage) -> None:
 
     A number that the first opening let be told must not be told again: what a pass begins with is committed before.
     """
-    activity = stage.rng.choice(list(stage.running))
+    place = stage.rng.choice(stage.places())
     await empty_redis(stage)
     for link in stage.mysql_links.values():
         link.delay_s = 0.25
@@ -214,7 +214,7 @@ async def lose_a_pass(stage: Stage) -> None:
     await asyncio.to_thread(stage.redis.start)
 
     async def is_open() -> bool:
-        return (await asyncio.to_thread(stage.redis.m, activity))["open"] == "1"
+        return (await asyncio.to_thread(stage.redis.m, place))["open"] == "1"
 
     await stage.until(is_open, 10, every_s=0.005)
     await _pause(stage, 0.1, 0.2)
@@ -255,10 +255,10 @@ async def _with_earlier_commits(
 
 
 def _lost_increases(before: list[AdjustmentRow], after: list[AdjustmentRow]) -> dict[int, int]:
-    kept = {(each.activity, each.id) for each in after}
+    kept = {each.nonce for each in after}
     lost: dict[int, int] = {}
     for each in before:
-        if (each.activity, each.id) not in kept and each.delta > 0:
+        if each.nonce not in kept and each.delta > 0:
             lost[each.activity] = lost.get(each.activity, 0) + each.delta
     return lost
 

@@ -151,7 +151,7 @@ PLANTED: Final = (
     ),
     Planted(
         "offered wins are not held against the limit",
-        [Edit(_WINS, '            and len(own) < progress["highest_limit"]\n', "")],
+        [Edit(_WINS, 'limit=progress["highest_limit"]', "limit=2**31 - 1")],
         ["split"] * 5,
         stock=4000,
         users=600,
@@ -161,8 +161,8 @@ PLANTED: Final = (
         [
             Edit(
                 _WINS,
-                "await store.move_cursor(tx, place, number=cursor, sold=sold, failed=len(found.failed))",
-                "await store.move_cursor(tx, place, number=0, sold=sold, failed=len(found.failed))",
+                "await store.move_cursor(tx, place, number=cursor, sold=sold, failed=len(lost))",
+                "await store.move_cursor(tx, place, number=0, sold=sold, failed=len(lost))",
             ),
             Edit(
                 _OUTBOX,
@@ -171,7 +171,7 @@ PLANTED: Final = (
                 "            await self._mysql.execute(\n"
                 '                "UPDATE activity_progress SET number = GREATEST(number, %s)"\n'
                 '                " WHERE activity_id = %s AND bucket = %s",\n'
-                "                (wins[-1].number, *place),\n"
+                "                (last, *place),\n"
                 "            )\n"
                 "        if taken is None:\n",
             ),
@@ -207,6 +207,18 @@ PLANTED: Final = (
         ],
         ["kill_persister_and_empty_redis"] * 4,
         stock=3000,
+    ),
+    Planted(
+        "a move gives what it asked for, not what it took",
+        [
+            Edit(
+                "python/couponry/flash_sale/adjuster.py",
+                "        elif kind == store.MOVE:\n",
+                '        elif kind == store.MOVE:\n            units = -pending["delta"]\n',
+            )
+        ],
+        ["kill_server", "kill_all_servers", "kill_redis"] * 2,
+        stock=60,
     ),
 )
 _CONTROL: Final = tuple(dict.fromkeys(name for planted in PLANTED for name in planted.faults))

@@ -189,7 +189,9 @@ async def _finale(stage: Stage, shop: Shop) -> None:
         evidence.fresh += await _sell_out(stage, activity)
     await _drained(stage, "after everything was sold")
     progress = await asyncio.to_thread(stage.maria.progress)
-    evidence.totals = {activity: progress[activity]["total"] for activity in stage.running}
+    evidence.totals = Counter()
+    for place in stage.places():
+        evidence.totals[place.activity_id] += progress[place]["total"]
     evidence.audit = await _audit(stage)
     for activity in list(stage.running):
         await shop.end(activity)
@@ -217,11 +219,7 @@ async def _ask_again(stage: Stage, told: Sequence[Answer]) -> list[Answer]:
 
     async def worker() -> None:
         for number, before in waiting:
-            for attempt in range(10):
-                target = stage.targets[(number + attempt) % len(stage.targets)]
-                answer = await claim(target, "judge", before.activity, before.user, before.request, 15)
-                if answer.decided:
-                    break
+            answer = await _ask(stage, number, before.activity, before.user, before.request)
             answers.append(answer)
             if not answer.decided:
                 stage.trouble(f"a win was asked again and got {answer.outcome}: {answer.detail}")
@@ -230,20 +228,24 @@ async def _ask_again(stage: Stage, told: Sequence[Answer]) -> list[Answer]:
     return answers
 
 
+async def _ask(stage: Stage, number: int, activity: int, user: str, request: str) -> Answer:
+    """One claim, of the servers in turn until one decides it."""
+    for attempt in range(10):
+        target = stage.targets[(number + attempt) % len(stage.targets)]
+        answer = await claim(target, "judge", activity, user, request, 15)
+        if answer.decided:
+            break
+        await asyncio.sleep(0.05)
+    return answer
+
+
 async def _sell_out(stage: Stage, activity: int) -> list[Answer]:
     """New users claim until twenty in a row are told SOLD_OUT."""
     answers: list[Answer] = []
     while True:
         batch = await asyncio.gather(
             *(
-                claim(
-                    stage.targets[number % len(stage.targets)],
-                    "judge",
-                    activity,
-                    f"fresh-{activity}-{len(answers) + number}",
-                    "fresh",
-                    15,
-                )
+                _ask(stage, number, activity, f"fresh-{activity}-{len(answers) + number}", "fresh")
                 for number in range(_FRESH_AT_ONCE)
             )
         )

@@ -17,8 +17,8 @@ from tests.chaos.flash.stage import SERVERS, Stage
 
 __all__ = ["KINDS", "Shop"]
 
-# ack and limit of the activities that run at once.
-KINDS = (("REDIS", 1), ("REDIS", 2), ("MYSQL", 1), ("MYSQL", 2))
+# ack, limit and buckets of the activities that run at once.
+KINDS = (("REDIS", 1, 1), ("REDIS", 2, 1), ("MYSQL", 1, 1), ("MYSQL", 2, 1), ("REDIS", 1, 3))
 _ACKS = {"REDIS": flash_sale_pb2.ACK_REDIS, "MYSQL": flash_sale_pb2.ACK_MYSQL}
 
 
@@ -57,10 +57,10 @@ class Shop:
                 )
             )
             self._template = created.template.template_id
-        for ack, limit in KINDS:
-            await self.create(ack, limit)
+        for ack, limit, buckets in KINDS:
+            await self.create(ack, limit, buckets)
 
-    async def create(self, ack: str, limit: int) -> int:
+    async def create(self, ack: str, limit: int, buckets: int) -> int:
         """A new activity that runs now."""
         self._made += 1
         now = datetime.now(UTC)
@@ -74,11 +74,12 @@ class Shop:
                 start_at=to_timestamp(now - timedelta(minutes=1)),
                 end_at=to_timestamp(now + timedelta(hours=6)),
                 ack=_ACKS[ack],
+                buckets=buckets,
             ),
         )
         created = await self._asked(lambda stub: stub.CreateActivity(request, timeout=5))
         activity = int(created.activity.activity_id)
-        self._stage.evidence.activities[activity] = Activity(activity, ack, limit, self._stock)
+        self._stage.evidence.activities[activity] = Activity(activity, ack, limit, self._stock, buckets)
         self._stage.running[activity] = self._users
         return activity
 
@@ -133,7 +134,7 @@ class Shop:
             oldest = min(self._stage.running)
             kind = self._stage.evidence.activities[oldest]
             self._stage.note(f"the shop ends activity {oldest}")
-            successor = await self.create(kind.ack, kind.limit)
+            successor = await self.create(kind.ack, kind.limit, kind.buckets)
             await self.end(oldest)
             self._stage.note(f"activity {oldest} is settled, {successor} runs")
         await self._stage.announce()

@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 import grpc.aio
 
 from couponry.devstack.process import Keeper
+from couponry.flash_sale.wire import Place
 from couponry.v1 import flash_sale_pb2
 from tests.chaos.flash.evidence import Evidence
 from tests.chaos.flash.links import Link
@@ -80,6 +81,14 @@ class Stage:
     def links(self) -> list[Link]:
         """All of them."""
         return [*self.sale_links.values(), *self.mysql_links.values(), self.replication]
+
+    def places(self) -> list[Place]:
+        """Every bucket of the activities that run."""
+        return [
+            Place(activity, bucket)
+            for activity in list(self.running)
+            for bucket in range(self.evidence.activities[activity].buckets)
+        ]
 
     def note(self, text: str) -> None:
         """A line of the timeline."""
@@ -231,8 +240,8 @@ class Stage:
         try:
             progress = self.maria.progress()
             return all(
-                (m := self.redis.m(activity))["open"] == "1" and int(m["epoch"]) == progress[activity]["epoch"]
-                for activity in list(self.running)
+                (m := self.redis.m(place))["open"] == "1" and int(m["epoch"]) == progress[place]["epoch"]
+                for place in self.places()
             )
         except Exception:  # noqa: BLE001 - a store is down: not yet
             return False
@@ -244,8 +253,7 @@ class Stage:
             if any(each.state == 1 for each in self.maria.adjustments()):
                 return False
             return self.fenced() and all(
-                int(self.redis.m(activity)["number"]) == progress[activity]["persisted"]
-                for activity in list(self.running)
+                int(self.redis.m(place)["number"]) == progress[place]["persisted"] for place in self.places()
             )
         except Exception:  # noqa: BLE001 - a store is down: not yet
             return False

@@ -110,17 +110,17 @@ class RedisNode:
                         )
         return frozenset(found)
 
-    def m(self, activity: int) -> dict[str, str]:
-        """m of an activity; `open` is 1 where this is the Redis that the fence opened."""
+    def m(self, place: Place) -> dict[str, str]:
+        """m of a bucket; `open` is 1 where this is the Redis that the fence opened."""
         with self.client() as client:
-            state = client.hgetall(Place(activity).names()[0])
+            state = client.hgetall(place.names()[0])
             replid = client.info("replication")["master_replid"]
         m = fields([part for pair in state.items() for part in pair])
         return {**m, "open": str(int(m.get("replid") == replid))}
 
-    def refuse_entries(self, activity: int) -> bool:
+    def refuse_entries(self, place: Place) -> bool:
         """Makes the outbox refuse what the next claims would add; False where there is no outbox."""
-        m_key, _, o_key = Place(activity).names()
+        m_key, _, o_key = place.names()
         with self.client() as client:
             epoch, number = client.hmget(m_key, "epoch", "number")
             if epoch is None or not client.exists(o_key):
@@ -253,29 +253,38 @@ class Maria:
         )
 
     def adjustments(self) -> list[AdjustmentRow]:
-        """All of them, in order."""
+        """All of them in order, and then the changes of activities with several buckets."""
         with self._connected() as cursor:
             cursor.execute(
-                "SELECT activity_id, adjustment_id, delta, state, applied FROM adjustments"
+                "SELECT activity_id, adjustment_id, delta, state, applied, nonce FROM adjustments"
                 " ORDER BY activity_id, bucket, place"
             )
+            rows = list(cursor.fetchall())
+            cursor.execute(
+                "SELECT activity_id, adjustment_id, delta, state, IF(state = 2, delta, 0), '' FROM stock_changes"
+                " ORDER BY activity_id, created_at"
+            )
             return [
-                AdjustmentRow(int(activity), bytes(name or b"").decode(), int(delta), int(state), int(applied or 0))
-                for activity, name, delta, state, applied in cursor.fetchall()
+                AdjustmentRow(
+                    int(activity), bytes(name or b"").decode(), int(delta), int(state), int(applied or 0), bytes(nonce)
+                )
+                for activity, name, delta, state, applied, nonce in [*rows, *cursor.fetchall()]
             ]
 
-    def progress(self) -> dict[int, Mapping[str, int]]:
-        """epoch, the number up to which all is persisted, and the total, by activity."""
+    def progress(self) -> dict[Place, Mapping[str, int]]:
+        """epoch, the number up to which all is persisted, and the total, by bucket."""
         with self._connected() as cursor:
-            cursor.execute("SELECT activity_id, epoch, GREATEST(number, base), total, sold FROM activity_progress")
+            cursor.execute(
+                "SELECT activity_id, bucket, epoch, GREATEST(number, base), total, sold FROM activity_progress"
+            )
             return {
-                int(activity): {
+                Place(int(activity), int(bucket)): {
                     "epoch": int(epoch),
                     "persisted": int(persisted),
                     "total": int(total),
                     "sold": int(sold),
                 }
-                for activity, epoch, persisted, total, sold in cursor.fetchall()
+                for activity, bucket, epoch, persisted, total, sold in cursor.fetchall()
             }
 
     def _wins(self, sql: str) -> frozenset[Win]:

@@ -17,6 +17,7 @@ from tests.integration.topologies import Clustered, Node, Watched
 
 STOCK = 400
 CLIENTS = 12
+BUCKETS = 8
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +206,49 @@ async def test_a_slot_that_moves_while_it_sells_takes_the_sale_with_it(
     # m, u and o went one by one, twice.
     assert len(steps) >= 6
     await judge(instances, activity_id, load, lost=False)
+
+
+@pytest.mark.parametrize("ack", [pb.ACK_REDIS, pb.ACK_REPLICA])
+async def test_an_activity_spread_over_a_cluster_outlives_one_of_its_primaries(
+    open_instance: OpenInstance, clustered: Clustered, ack: pb.Ack
+) -> None:
+    instances = [await open_instance(clustered.url, replica_timeout_ms=200) for _ in range(2)]
+    activity_id = (await instances[0].create(stock=STOCK, ack=ack, buckets=BUCKETS)).activity_id
+    keys = [instances[0].redis.key(Place(activity_id, bucket).names()[0]) for bucket in range(BUCKETS)]
+    owners = [await asyncio.to_thread(clustered.owner, key) for key in keys]
+    assert len({owner.port for owner in owners}) == 3
+
+    async def fault() -> None:
+        await killed(owners[0])
+        await asyncio.to_thread(clustered.until_failed_over, keys[0], owners[0])
+        await asyncio.to_thread(owners[0].start)
+
+    load = await sell_through(instances, activity_id, fault)
+    assert load.unavailable > 0
+    await judge(instances, activity_id, load, lost=ack == pb.ACK_REDIS)
+    await asyncio.to_thread(clustered.until_healthy)
+
+
+async def test_slots_that_move_while_stock_moves_between_them_take_their_buckets_with_them(
+    open_instance: OpenInstance, clustered: Clustered
+) -> None:
+    instances = [await open_instance(clustered.url) for _ in range(2)]
+    activity_id = (await instances[0].create(stock=STOCK, buckets=BUCKETS)).activity_id
+    places = [Place(activity_id, bucket) for bucket in range(BUCKETS)]
+
+    async def fault() -> None:
+        for place in places[:3]:
+            key = instances[0].redis.key(place.names()[0])
+            source = await asyncio.to_thread(clustered.owner, key)
+            primaries = [node for node in clustered.nodes if node.info("replication")["role"] == "master"]
+            target = next(node for node in primaries if node is not source)
+            await asyncio.to_thread(clustered.move_slot, key, target)
+            await asyncio.to_thread(clustered.move_slot, key, source)
+
+    load = await sell_through(instances, activity_id, fault)
+    await judge(instances, activity_id, load, lost=False)
+    rows = await instances[0].mysql.fetch_all("SELECT total FROM activity_progress")
+    assert sum(row["total"] for row in rows) == STOCK
 
 
 async def until_decided(shop: Instance, activity_id: int) -> None:
