@@ -195,7 +195,20 @@ class Redis:
 
     async def _command(self, *parts: Arg) -> Any:
         client: AsyncClient = self._client
-        return await client.execute_command(*parts)
+        with self._cut():
+            return await client.execute_command(*parts)
+
+    @contextmanager
+    def _cut(self) -> Iterator[None]:
+        """The client of a Cluster closes all its connections when it loses one, also those that other commands are just
+        making; redis-py and the loop then stumble over what is not there any more.
+        """
+        try:
+            yield
+        except (AttributeError, RuntimeError) as error:
+            if not self.is_cluster:
+                raise
+            raise exceptions.ConnectionError("the connection was closed under the command") from error
 
     @asynccontextmanager
     async def _busy(self) -> AsyncIterator[None]:
@@ -230,11 +243,12 @@ class Redis:
 
     async def _both(self, connection: Connection, first: Sequence[Arg], second: Sequence[Arg]) -> tuple[Any, Any]:
         """The replies of two commands that are sent together; an error reply is given back as its exception."""
-        await connection.send_packed_command(connection.pack_commands([first, second]))
         replies = []
-        for _ in (first, second):
-            try:
-                replies.append(await connection.read_response())
-            except exceptions.ResponseError as error:
-                replies.append(error)
+        with self._cut():
+            await connection.send_packed_command(connection.pack_commands([first, second]))
+            for _ in (first, second):
+                try:
+                    replies.append(await connection.read_response())
+                except exceptions.ResponseError as error:
+                    replies.append(error)
         return replies[0], replies[1]

@@ -266,7 +266,12 @@ class Maria:
             )
             return [
                 AdjustmentRow(
-                    int(activity), bytes(name or b"").decode(), int(delta), int(state), int(applied or 0), bytes(nonce)
+                    int(activity),
+                    bytes(name or b"").decode(),
+                    int(delta),
+                    int(state),
+                    int(applied or 0),
+                    bytes(nonce or b""),
                 )
                 for activity, name, delta, state, applied, nonce in [*rows, *cursor.fetchall()]
             ]

@@ -263,6 +263,31 @@ async def until_decided(shop: Instance, activity_id: int) -> None:
         return
 
 
+async def test_a_command_whose_connection_is_closed_while_it_is_made_is_unavailable(
+    open_instance: OpenInstance, clustered: Clustered
+) -> None:
+    shop = await open_instance(clustered.url)
+    keys = [shop.redis.key(name) for name in Place(1).names()]
+    replies: list[int] = []
+    refused: list[Unavailable] = []
+
+    async def look() -> None:
+        try:
+            replies.append((await shop.redis.run_script("look", keys))[0])
+        except Unavailable as error:
+            refused.append(error)
+
+    # The client of a Cluster closes every connection when it loses one, whoever uses them.
+    for ticks in range(60):
+        looks = [asyncio.create_task(look()) for _ in range(4)]
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        await shop.redis.client.aclose()
+        await asyncio.gather(*looks)
+    assert replies
+    assert refused
+
+
 async def test_a_cluster_without_one_of_its_shards_serves_the_others(
     open_instance: OpenInstance, clustered: Clustered
 ) -> None:
