@@ -54,6 +54,7 @@ from couponry.flash_sale.watching import Watching
 from couponry.frontend import native, reference
 from couponry.frontend.hot import answer_claims, answer_hot_methods
 from couponry.frontend.port import open_port
+from couponry.invalidation import BinlogCollector, Following, SaleFollower, following
 from couponry.jobs.expirer import Expirer
 from couponry.jobs.persister import Persister, Trimmer
 from couponry.jobs.runner import Job, JobRunner
@@ -114,6 +115,7 @@ class App:
     mysql: MySQL
     l1: L1
     layers: Layers
+    following: Following
     claims: Claims
     jobs: JobRunner
     reporting: JobRunner
@@ -172,7 +174,7 @@ async def served(app: App) -> AsyncIterator[str]:
 @asynccontextmanager
 async def _served(app: App) -> AsyncIterator[str]:
     settings = app.settings
-    with metrics_page(settings.metrics.listen, LayerCollector(app.layers, app.l1)):
+    with metrics_page(settings.metrics.listen, LayerCollector(app.layers, app.l1), BinlogCollector(app.following)):
         server, healthy = _front_end(app)
         app.add_to(server, healthy)
         address = open_port(server, settings.server)
@@ -304,6 +306,15 @@ async def opened(
         closing.push_async_callback(claims.close)
         jobs = _jobs(settings, mysql, persister=persister, upkeep=upkeep, expirer=expirer, trimmer=trimmer)
 
+        # The binlog, which changes by whomever come from
+        followed = await closing.enter_async_context(
+            following(
+                settings,
+                layers=layers,
+                sale=SaleFollower(activity=configurator.changed, template=configurator.template_changed),
+            )
+        )
+
         # What shows the caches, and fills them at a start
         hot_keys = HotKeys(cache_redis, most=settings.cache.warm_up_keys)
         reporter = HotKeyReporter(l1=l1, hot_keys=hot_keys, most=settings.cache.warm_up_keys)
@@ -319,6 +330,7 @@ async def opened(
             mysql=mysql,
             l1=l1,
             layers=layers,
+            following=followed,
             claims=claims,
             jobs=jobs,
             reporting=JobRunner([Job("hot keys", reporter.run_once, _REPORT_S)]),

@@ -160,12 +160,26 @@ class RedisSettings(_Section):
     command_timeout_s: int = Field(2, ge=1, le=60, description="How long an answer may take.")
 
 
+class BinlogSettings(_Section):
+    """How the caches hear of changes. Where the binlog cannot be read, entries are short-lived and L2 is not used."""
+
+    enabled: bool = Field(True, description="Whether the binlog is read.")
+    dsn: MySqlDsn | None = Field(
+        None,
+        description=(
+            "Account with REPLICATION SLAVE, REPLICATION CLIENT, and SELECT on the tables; secret; absent: `mysql.dsn`."
+        ),
+    )
+    tell: bool = Field(True, description="Whether this instance may tell Redis (L2) of changes, while no other does.")
+
+
 class CacheSettings(_Section):
     """L1 in the worker, L2 in Redis. No answer is older than `max_staleness_ms` after its commit was visible.
 
     Where no binlog reader tells of changes, entries live `short_ttl_ms` in L1, and L2 is not used.
     """
 
+    binlog: BinlogSettings = BinlogSettings()
     l1_template_bytes: int = Field(
         32 * _MIB, ge=0, le=1 << 36, description="Capacity of L1 for templates; 0 turns it off."
     )
