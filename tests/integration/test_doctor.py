@@ -56,6 +56,11 @@ def wrong(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterato
         mysql_options={
             "binlog-format": "STATEMENT",
             "binlog-row-image": "MINIMAL",
+            "binlog-expire-logs-seconds": "600",
+            "binlog-ignore-db": "couponry",
+            "plugin-load-add": "semisync_master",
+            "rpl-semi-sync-master-enabled": "1",
+            "rpl-semi-sync-master-timeout": "60000",
             "sync-binlog": "0",
             "innodb-flush-log-at-trx-commit": "2",
             "default-time-zone": "SYSTEM",
@@ -80,6 +85,11 @@ def wrong(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterato
     [
         Finding("mysql", "binlog_format", State.FAIL, "STATEMENT", "[mysqld] binlog_format = ROW"),
         Finding("mysql", "binlog_row_image", State.WARN, "MINIMAL", "[mysqld] binlog_row_image = FULL"),
+        Finding("binlog", "kept", State.WARN, "600 s", "[mysqld] binlog_expire_logs_seconds = 86400"),
+        Finding(
+            "binlog", "filters", State.FAIL, "ignore=couponry", "remove the filter that leaves couponry out of the log"
+        ),
+        Finding("binlog", "semi-sync timeout", State.WARN, "60000 ms", "[mysqld] rpl_semi_sync_master_timeout = 10000"),
         Finding("mysql", "sync_binlog", State.FAIL, "0", "[mysqld] sync_binlog = 1"),
         Finding(
             "mysql", "innodb_flush_log_at_trx_commit", State.FAIL, "2", "[mysqld] innodb_flush_log_at_trx_commit = 1"
@@ -115,11 +125,43 @@ def test_what_is_right_on_a_wrong_server_is_not_blamed(wrong: list[Finding]) -> 
         assert _of(wrong, "mysql", check).state is State.OK
 
 
+def test_a_reader_without_its_privileges_is_named_with_the_grant(settings: Settings) -> None:
+    dsn = parse_mysql_dsn(settings.mysql.dsn.get_secret_value())
+    own = f"mysql://reader:p@localhost/{dsn.database}?unix_socket={dsn.unix_socket}"
+    binlog = settings.cache.binlog.model_copy(update={"dsn": SecretStr(own)})
+    apart = settings.model_copy(update={"cache": settings.cache.model_copy(update={"binlog": binlog})})
+    _execute(mysql_dsn(dsn), "CREATE OR REPLACE USER reader@localhost IDENTIFIED BY 'p'")
+    finding = _of(examine(apart), "binlog", "reader")
+    assert (finding.state, finding.advice) == (
+        State.WARN,
+        "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO the account of cache.binlog.dsn",
+    )
+    assert finding.found == "none: entries live 500 ms, and Redis is not used as a cache"
+    _execute(mysql_dsn(dsn), "GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO reader@localhost")
+    finding = _of(examine(apart), "binlog", "reader")
+    assert (finding.state, finding.found) == (State.FAIL, "does not see the cached tables")
+    _execute(mysql_dsn(dsn), f"GRANT SELECT ON `{dsn.database}`.* TO reader@localhost")
+    assert _of(examine(apart), "binlog", "reader").state is State.OK
+
+
+def test_a_replica_that_does_not_log_what_it_is_sent_is_named(tmp_path: Path, repository: Path) -> None:
+    with DevStack(tmp_path, template_dir=repository / ".couponry" / "template") as stack:
+        settings = _settings(stack.mysql_dsn(), stack.redis_url)
+        assert _of(examine(settings), "binlog", "log_slave_updates").state is State.OK
+        _execute(stack.mysql_dsn(), "CHANGE MASTER TO master_host = '127.0.0.1', master_user = 'nobody'")
+        finding = _of(examine(settings), "binlog", "log_slave_updates")
+    assert (finding.state, finding.found) == (State.FAIL, "OFF, a replica")
+    assert finding.advice == "[mysqld] log_slave_updates = ON"
+
+
 def test_a_binary_log_that_is_off_is_named(tmp_path: Path, repository: Path) -> None:
     stack = DevStack(tmp_path, template_dir=repository / ".couponry" / "template", mysql_options={"skip-log-bin": ""})
     with stack:
-        finding = _of(examine(_settings(stack.mysql_dsn(), stack.redis_url)), "mysql", "log_bin")
+        findings = examine(_settings(stack.mysql_dsn(), stack.redis_url))
+    finding = _of(findings, "mysql", "log_bin")
     assert (finding.state, finding.advice) == (State.FAIL, "[mysqld] log_bin = binlog")
+    finding = _of(findings, "binlog", "reader")
+    assert (finding.state, finding.advice) == (State.WARN, "the server keeps no binary log")
 
 
 def test_pending_migrations_are_named(empty_mysql_dsn: str, redis_url: str) -> None:
