@@ -110,17 +110,29 @@ def memory(seconds: float) -> Iterator[Bar]:
     yield Bar("resident set at capacity, less its base", found, "<= 1.3 times", times <= 1.3)
 
 
+def reading_the_log(rows: int) -> Iterator[Bar]:
+    """On one core, into floors of an L1 that holds none of the rows: the cost of a change that concerns nothing."""
+    figures = _module("bench.cache.log", "--rows", str(rows))
+    for name, what, bar in (("one", "one row a transaction", 200_000), ("large", "a large transaction", 1_000_000)):
+        decoded, into_l1 = figures[name]["decoded_ns"], figures[name]["into_l1_ns"]
+        a_second = 1e9 / into_l1
+        found = f"{a_second:,.0f} rows/s: {into_l1:.0f} ns a row, {decoded:.0f} ns of it decoded"
+        yield Bar(f"binlog into L1, {what}", found, f">= {bar:,} rows/s", a_second >= bar)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--divisor", type=int, default=1, help="the traces' length is divided by it")
     parser.add_argument("--rounds", type=int, default=3, help="how often each trace is played")
     parser.add_argument("--memory-seconds", type=float, default=30)
+    parser.add_argument("--log-rows", type=int, default=1_000_000, help="changes in the log that is read")
     arguments = parser.parse_args()
     console = Console(width=140, highlight=False)
     bars = [
         *hit_rates(console, arguments.divisor, arguments.rounds),
         *cost_of_a_hit(),
         *memory(arguments.memory_seconds),
+        *reading_the_log(arguments.log_rows),
     ]
     table = Table("what", "found", "bar", "", title="The cache")
     for bar in bars:

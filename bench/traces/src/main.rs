@@ -1,16 +1,17 @@
 //! Plays traces to L1, to moka used bare, to least recently used and to Belady's optimum, and prints one JSON line for
 //! each trace, kind and contender; `make bench-cache` makes the table. Argument: a divisor of the traces' length, or
-//! `hit`: how long a hit takes.
+//! `hit`: how long a hit takes; or `binlog FILE SCHEMA COLUMNS`: how long a row of a log takes.
 //!
 //! Layout:
 //! - `dice`: random numbers from a seed
 //! - `trace`, `day`: what is read and changed when
-//! - `speed`: how long a hit takes
+//! - `speed`: how long a hit takes; `events`: how long a row event takes
 //! - `contender`: moka bare, and how a trace is played; `ours`: L1; `lru`, `belady`: what to compare with
 mod belady;
 mod contender;
 mod day;
 mod dice;
+mod events;
 mod lru;
 mod ours;
 mod speed;
@@ -25,7 +26,13 @@ use trace::{Step, Trace};
 const READS: u32 = 3_000_000;
 
 fn main() -> ExitCode {
-    let argument = std::env::args().nth(1);
+    let arguments: Vec<String> = std::env::args().collect();
+    if let [_, mode, path, schema, columns] = &arguments[..]
+        && mode == "binlog"
+    {
+        return print_rate(path, events::Table { schema, columns });
+    }
+    let argument = arguments.get(1).cloned();
     if argument.as_deref() == Some("hit") {
         return print_speed();
     }
@@ -33,7 +40,9 @@ fn main() -> ExitCode {
         None => 1,
         Some(Ok(divisor)) if (1..=100).contains(&divisor) => divisor,
         Some(_) => {
-            eprintln!("the argument is `hit`, or a divisor of the traces' length, 1 to 100");
+            eprintln!(
+                "the argument is `hit`, `binlog FILE SCHEMA COLUMNS`, or a divisor of the traces' length, 1 to 100"
+            );
             return ExitCode::from(2);
         }
     };
@@ -60,6 +69,19 @@ fn print_speed() -> ExitCode {
     };
     println!(r#"{{"hit_ns": {given:.1}, "hit_with_clocks_ns": {read:.1}, "moka_ns": {bare:.1}}}"#);
     ExitCode::SUCCESS
+}
+
+fn print_rate(path: &str, table: events::Table<'_>) -> ExitCode {
+    match events::rate(path, table) {
+        Ok(events::Rate { rows, decoded, into_l1 }) => {
+            println!(r#"{{"rows": {rows}, "decoded_ns": {decoded:.1}, "into_l1_ns": {into_l1:.1}}}"#);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{path}: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn show(trace: &Trace, overhead: u64) {
