@@ -294,7 +294,7 @@ class FlashSaleSettings(_Section):
     user_claim_burst: int = Field(
         200, ge=1, le=1_000_000, description="Claims of one user at once, before `user_claims_per_second` counts."
     )
-    persist_batch: int = Field(500, ge=1, le=5000, description="Wins that the persister writes in one transaction.")
+    persist_batch: int = Field(2000, ge=1, le=5000, description="Wins that the persister writes in one transaction.")
     trim_after_s: int = Field(
         600,
         ge=1,

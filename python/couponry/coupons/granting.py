@@ -8,10 +8,11 @@ from typing import Final, cast
 
 from couponry.clock import from_sql
 from couponry.coupons.codes import Codes
-from couponry.coupons.issuing import offer_of
+from couponry.coupons.issuing import give, offer_of
 from couponry.coupons.loaders import USER_KIND
 from couponry.coupons.messages import coupon_message
 from couponry.coupons.once import answer_once, request_key
+from couponry.store.coupons import count_receipts
 from couponry.store.ids import COUPON, Ids
 from couponry.store.layers import Change, Layers
 from couponry.store.mysql import MySQL, Tx
@@ -62,10 +63,14 @@ class Granting:
         refusal = offer.refusal(source)
         if refusal is not None:
             raise refusal
-        limits = await offer.limits(tx, list(request.user_ids))
+        receipts = {}
+        if offer.counts_receipts:
+            receipts = await count_receipts(tx, ((request.template_id, user_id) for user_id in request.user_ids))
+        limits = offer.limits(list(request.user_ids), receipts)
         users = [user_id for user_id, limit in zip(request.user_ids, limits, strict=True) if limit is None]
-        given = iter(coupon_ids[: len(users)])
-        issue = await offer.give(tx, users, coupon_ids[: len(users)], source)
+        issue = offer.issue(source)
+        await give(tx, [(issue, list(zip(users, coupon_ids, strict=False)))])
+        given = iter(coupon_ids)
         now = from_sql(offer.template["now"])
         response = coupon_pb2.GrantCouponsResponse()
         for user_id, limit in zip(request.user_ids, limits, strict=True):

@@ -3,7 +3,8 @@
 Receiving and granting both go through here, so the totals and the per-user limits are exact over both.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,7 +17,7 @@ from couponry.store.coupons import Issue
 from couponry.store.mysql import Row, Tx
 from couponry.v1 import coupon_pb2, template_pb2
 
-__all__ = ["Offer", "limit_error", "offer_of"]
+__all__ = ["Offer", "free_offers_of", "give", "limit_error", "offer_of"]
 
 TOTAL_LIMIT: Final = "TOTAL_LIMIT"
 USER_LIMIT: Final = "USER_LIMIT"
@@ -58,39 +59,41 @@ class Offer:
         template = self.template
         return coupon_window(template["valid_from"], template["valid_until"], template["valid_days"], template["now"])
 
-    async def limits(self, tx: Tx, user_ids: Sequence[str]) -> list[str | None]:
-        """For each of these users in turn: None for a coupon, or the limit that refuses it."""
-        per_user = self.template["per_user_limit"]
-        receipts: dict[str, int] = {}
-        if per_user is not None and self.left > 0:
-            receipts = await coupon_store.count_receipts(tx, self.template["id"], user_ids)
+    @property
+    def counts_receipts(self) -> bool:
+        """Whether `limits` needs the receipts of users."""
+        return self.template["per_user_limit"] is not None and self.left > 0
+
+    def limits(self, user_ids: Sequence[str], receipts: Mapping[tuple[int, str], int]) -> list[str | None]:
+        """For each of these users in turn: None for a coupon, or the limit that refuses it.
+
+        `receipts`: how many coupons of (template, user) there are.
+        """
+        template_id, per_user = self.template["id"], self.template["per_user_limit"]
         left = self.left
+        given: defaultdict[str, int] = defaultdict(int)
         verdicts: list[str | None] = []
         for user_id in user_ids:
             if left <= 0:
                 verdicts.append(TOTAL_LIMIT)
-            elif per_user is not None and receipts.get(user_id, 0) >= per_user:
+            elif per_user is not None and receipts.get((template_id, user_id), 0) + given[user_id] >= per_user:
                 verdicts.append(USER_LIMIT)
             else:
                 left -= 1
-                receipts[user_id] = receipts.get(user_id, 0) + 1
+                given[user_id] += 1
                 verdicts.append(None)
         return verdicts
 
-    async def give(self, tx: Tx, user_ids: Sequence[str], coupon_ids: Sequence[int], source: int) -> Issue:
-        """Writes one coupon for each user id, and counts them; what they have in common."""
+    def issue(self, source: int) -> Issue:
+        """What the coupons that are given now have in common."""
         valid_from, valid_until = self.window
-        issue = Issue(
+        return Issue(
             template_id=self.template["id"],
             source=source,
             valid_from=valid_from,
             valid_until=valid_until,
             received_at=self.template["now"],
         )
-        if user_ids:
-            await coupon_store.insert_coupons(tx, issue, zip(user_ids, coupon_ids, strict=True))
-            await template_store.add_issued(tx, issue.template_id, len(user_ids))
-        return issue
 
 
 async def offer_of(tx: Tx, template_id: int) -> Offer:
@@ -100,7 +103,26 @@ async def offer_of(tx: Tx, template_id: int) -> Offer:
     Raises NotFound.
     """
     counters = await template_store.lock_counters(tx, template_id)
-    template = await template_store.select_template_at(tx, template_id) if counters else None
-    if counters is None or template is None:
+    offers = await _offers(tx, [counters] if counters else [])
+    if template_id not in offers:
         raise NotFound("no such template")
-    return Offer(template, template["total"] - counters["issued"] - counters["reserved"])
+    return offers[template_id]
+
+
+async def free_offers_of(tx: Tx, template_ids: Sequence[int]) -> dict[int, Offer]:
+    """The same for those templates among these whose counters nobody else holds: this waits for nothing."""
+    return await _offers(tx, await template_store.try_lock_counters(tx, template_ids))
+
+
+async def give(tx: Tx, given: Sequence[tuple[Issue, Sequence[tuple[str, int]]]]) -> None:
+    """Writes coupons for (user, coupon id) of each issue, and counts them."""
+    given = [(issue, owners) for issue, owners in given if owners]
+    if given:
+        await coupon_store.insert_coupons(tx, given)
+        await template_store.add_issued(tx, [(issue.template_id, len(owners)) for issue, owners in given])
+
+
+async def _offers(tx: Tx, counters: Sequence[Row]) -> dict[int, Offer]:
+    left = {row["template_id"]: -row["issued"] - row["reserved"] for row in counters}
+    rows = await template_store.select_offers(tx, left) if left else []
+    return {row["id"]: Offer(row, row["total"] + left[row["id"]]) for row in rows}

@@ -48,15 +48,12 @@ _READS_AS: Final = {
     5: "status = 5",
 }
 COUNT_RECEIPTS: Final = (
-    b"WITH v (user_id) AS (VALUES %b) SELECT c.user_id, COUNT(*) AS receipts FROM v STRAIGHT_JOIN user_coupons c"
-    b" FORCE INDEX (by_template_user) ON c.template_id = %d AND c.user_id = v.user_id WHERE c.source IN (1, 2)"
-    b" GROUP BY c.user_id"
+    b"WITH v (template_id, user_id) AS (VALUES %b) SELECT c.template_id, c.user_id, COUNT(*) AS receipts"
+    b" FROM v STRAIGHT_JOIN user_coupons c FORCE INDEX (by_template_user)"
+    b" ON c.template_id = v.template_id AND c.user_id = v.user_id WHERE c.source IN (1, 2)"
+    b" GROUP BY c.template_id, c.user_id"
 )
-# What the coupons have in common comes once.
-_INSERT: Final = (
-    b"INSERT INTO user_coupons (user_id, id, template_id, source, valid_from, valid_until, received_at, status,"
-    b" version) WITH v (user_id, id) AS (VALUES %b) SELECT v.*, %b, 1, 1 FROM v"
-)
+_ISSUE: Final = "template_id, source, valid_from, valid_until, received_at"
 REVOKE: Final = (
     "UPDATE user_coupons SET status = 5, order_id = NULL, attempt = NULL, locked_until = NULL, version = version + 1"
     " WHERE user_id = %s AND id = %s AND (status IN (1, 4) OR (status = 2 AND locked_until <= UTC_TIMESTAMP(3)))"
@@ -72,6 +69,10 @@ class Issue:
     valid_from: datetime
     valid_until: datetime
     received_at: datetime
+
+    def values(self) -> tuple[int | datetime, ...]:
+        """In the order of the columns of the INSERT."""
+        return self.template_id, self.source, self.valid_from, self.valid_until, self.received_at
 
     def row(self, user_id: str, coupon_id: int) -> Row:
         """The row of one of them, as a SELECT will give it."""
@@ -117,21 +118,30 @@ async def list_coupons(mysql: MySQL, user_id: str, *, below_id: int, states: Ite
     return await mysql.fetch_all(list_statement(states), (user_id.encode(), below_id, limit))
 
 
-async def count_receipts(tx: Tx, template_id: int, user_ids: Iterable[str]) -> dict[str, int]:
-    """How many coupons of the template each user received or was granted, whatever became of them."""
-    receipts: dict[str, int] = {}
-    for users in tx.tables((user_id.encode(),) for user_id in set(user_ids)):
-        rows = await tx.fetch_all(COUNT_RECEIPTS % (users, template_id))
-        receipts.update((row["user_id"].decode(), row["receipts"]) for row in rows)
+async def count_receipts(tx: Tx, pairs: Iterable[tuple[int, str]]) -> dict[tuple[int, str], int]:
+    """How many coupons of each template each user received or was granted, whatever became of them; 0 is left out."""
+    receipts: dict[tuple[int, str], int] = {}
+    for table in tx.tables((template_id, user_id.encode()) for template_id, user_id in set(pairs)):
+        rows = await tx.fetch_all(COUNT_RECEIPTS % table)
+        receipts.update(((row["template_id"], row["user_id"].decode()), row["receipts"]) for row in rows)
     return receipts
 
 
-async def insert_coupons(tx: Tx, issue: Issue, owners: Iterable[tuple[str, int]]) -> None:
-    """Gives coupons to (user, coupon id): UNUSED, of version 1."""
-    common = (issue.template_id, issue.source, issue.valid_from, issue.valid_until, issue.received_at)
-    text = tx.text("%s, %s, %s, %s, %s", common)
-    for rows in tx.tables((user_id.encode(), coupon_id) for user_id, coupon_id in owners):
-        await tx.execute(_INSERT % (rows, text))
+async def insert_coupons(tx: Tx, given: Sequence[tuple[Issue, Sequence[tuple[str, int]]]]) -> None:
+    """Gives coupons to (user, coupon id): UNUSED, of version 1. What all have in common is sent once."""
+    if len(given) == 1:
+        own, common = "", tx.text("%s, %s, %s, %s, %s", given[0][0].values())
+    else:
+        own, common = f", {_ISSUE}", b""
+    head = f"INSERT INTO user_coupons (user_id, id, {_ISSUE}, status, version) WITH v (user_id, id{own}) AS (VALUES "
+    tail = b") SELECT v.*, %b1, 1 FROM v" % (common + b", " if common else b"")
+    rows = (
+        (user_id.encode(), coupon_id, *(issue.values() if own else ()))
+        for issue, owners in given
+        for user_id, coupon_id in owners
+    )
+    for table in tx.tables(rows):
+        await tx.execute(head.encode() + table + tail)
 
 
 async def revoke(tx: Tx, user_id: str, coupon_id: int) -> int:

@@ -7,6 +7,7 @@ errors do not leave this module: a server that cannot be reached becomes `Unavai
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import aiomysql
@@ -71,7 +72,7 @@ class Tx:
         """What a row begins with where VALUES is a table: MySQL wants a word that MariaDB does not know."""
         return b"" if "MariaDB" in self._connection.get_server_info() else b"ROW"
 
-    def tables(self, rows: Iterable[Sequence[bytes | int]]) -> Iterator[bytes]:
+    def tables(self, rows: Iterable[Sequence[bytes | int | datetime]]) -> Iterator[bytes]:
         """Rows as what stands behind VALUES of a table, in texts of at most 1 MiB.
 
         A join with such a table looks each row up, where the server, given a list, would at times rather read all.
@@ -239,9 +240,11 @@ class MySQL:
                 yield Tx(connection)
 
 
-def _literal(value: bytes | int) -> str:
-    # A tenth of what the driver takes to escape bytes.
-    return f"x'{value.hex()}'" if isinstance(value, bytes) else str(value)
+def _literal(value: bytes | int | datetime) -> str:
+    if isinstance(value, bytes):
+        # A tenth of what the driver takes to escape them.
+        return f"x'{value.hex()}'"
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _statements(rows: Iterable[Args], text_of: Callable[[Args], str]) -> Iterator[list[str]]:

@@ -4,7 +4,7 @@ Whoever changes a template, or gives its coupons, holds its row of template_coun
 that lock stays as it is until the commit, and the templates row itself needs no lock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from couponry.store.mysql import MySQL, Row, Tx
@@ -17,10 +17,11 @@ __all__ = [
     "select_by_key",
     "select_counters",
     "select_ids_by_key",
-    "select_template_at",
+    "select_offers",
     "select_templates",
     "set_state",
     "set_total",
+    "try_lock_counters",
     "update_template",
 ]
 
@@ -32,11 +33,21 @@ _COLUMNS: Final = (
 _COUNTERS: Final = "template_id, issued, reserved, budget_reserved, budget_spent"
 
 SELECT_TEMPLATES: Final = f"SELECT {_COLUMNS} FROM templates WHERE id IN %s ORDER BY id"
-SELECT_TEMPLATE_AT: Final = f"SELECT {_COLUMNS}, UTC_TIMESTAMP(3) AS now FROM templates WHERE id = %s"
+# What an offer needs of them.
+SELECT_OFFERS: Final = (
+    "SELECT id, total, per_user_limit, receive_from, receive_until, valid_from, valid_until, valid_days, state,"
+    " UTC_TIMESTAMP(3) AS now FROM templates WHERE id IN %s"
+)
 SELECT_BY_KEY: Final = f"SELECT {_COLUMNS} FROM templates WHERE template_key = %s"
 SELECT_IDS_BY_KEY: Final = "SELECT template_key, id, version FROM templates WHERE template_key IN %s"
 SELECT_COUNTERS: Final = f"SELECT {_COUNTERS} FROM template_counters WHERE template_id IN %s ORDER BY template_id"
 LOCK_COUNTERS: Final = f"{SELECT_COUNTERS} FOR UPDATE"
+# Row by row: a statement that reads others on its way would wait for those too.
+TRY_LOCK_COUNTERS: Final = (
+    b"WITH v (template_id) AS (VALUES %b) SELECT c.template_id, c.issued, c.reserved"
+    b" FROM v STRAIGHT_JOIN template_counters c FORCE INDEX (PRIMARY) ON c.template_id = v.template_id"
+    b" FOR UPDATE SKIP LOCKED"
+)
 
 LIST_ALL: Final = f"SELECT {_COLUMNS} FROM templates WHERE id < %s ORDER BY id DESC LIMIT %s"
 LIST_BY_STATE: Final = f"SELECT {_COLUMNS} FROM templates WHERE state = %s AND id < %s ORDER BY id DESC LIMIT %s"
@@ -68,17 +79,13 @@ UPDATE_TOTAL: Final = (
     "UPDATE templates SET total = %s, version = version + 1, updated_at = UTC_TIMESTAMP(3)"
     " WHERE id = %s AND total <> %s"
 )
-ADD_ISSUED: Final = "UPDATE template_counters SET issued = issued + %s WHERE template_id = %s"
+_ADD_ISSUED_HEAD: Final = "INSERT INTO template_counters (template_id, issued) VALUES"
+_ADD_ISSUED_TAIL: Final = "ON DUPLICATE KEY UPDATE issued = issued + VALUES(issued)"
 
 
 async def select_templates(tx: Tx | MySQL, ids: Sequence[int]) -> list[Row]:
     """The templates of these ids that exist, in id order."""
     return await tx.fetch_all(SELECT_TEMPLATES, (tuple(ids),)) if ids else []
-
-
-async def select_template_at(tx: Tx | MySQL, template_id: int) -> Row | None:
-    """One template, with the database's clock as `now`."""
-    return await tx.fetch_one(SELECT_TEMPLATE_AT, (template_id,))
 
 
 async def select_by_key(tx: Tx | MySQL, key: str) -> Row | None:
@@ -100,6 +107,19 @@ async def lock_counters(tx: Tx, template_id: int) -> Row | None:
     """One template's counters, locked: from here on the template does not change under this transaction."""
     rows = await select_counters(tx, [template_id], for_update=True)
     return rows[0] if rows else None
+
+
+async def try_lock_counters(tx: Tx, ids: Iterable[int]) -> list[Row]:
+    """(template_id, issued, reserved) of those among these templates that nobody else holds, locked."""
+    rows: list[Row] = []
+    for table in tx.tables((template_id,) for template_id in sorted(ids)):
+        rows += await tx.fetch_all(TRY_LOCK_COUNTERS % table)
+    return rows
+
+
+async def select_offers(tx: Tx, ids: Iterable[int]) -> list[Row]:
+    """What decides who gets coupons of these templates, with the database's clock as `now`."""
+    return await tx.fetch_all(SELECT_OFFERS, (tuple(ids),))
 
 
 async def list_templates(mysql: MySQL, *, below_id: int, state: int, kind: int, limit: int) -> list[Row]:
@@ -140,6 +160,6 @@ async def set_total(tx: Tx, template_id: int, total: int) -> int:
     return await tx.execute(UPDATE_TOTAL, (total, template_id, total))
 
 
-async def add_issued(tx: Tx, template_id: int, count: int) -> None:
-    """Counts coupons given; the caller holds the counters' lock."""
-    await tx.execute(ADD_ISSUED, (count, template_id))
+async def add_issued(tx: Tx, counts: Sequence[tuple[int, int]]) -> None:
+    """Counts coupons given, (template id, how many); the caller holds the counters' locks."""
+    await tx.insert_rows(_ADD_ISSUED_HEAD, "(%s, %s)", counts, _ADD_ISSUED_TAIL)

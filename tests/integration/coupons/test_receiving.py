@@ -10,6 +10,7 @@ import pytest
 
 from couponry.clock import from_timestamp, to_timestamp
 from couponry.errors import CouponryError, Exhausted, FailedPrecondition, InvalidArgument, NotFound
+from couponry.store.templates import lock_counters
 from couponry.v1 import coupon_pb2 as pb
 from couponry.v1 import template_pb2
 from tests.integration.coupons.conftest import OpenShop, Shop
@@ -115,6 +116,67 @@ async def test_different_templates_do_not_wait_for_each_other(shop: Shop) -> Non
     templates = [await shop.template(total=5) for _ in range(8)]
     calls = [(shop, template, f"u{n}", "") for n in range(10) for template in templates]
     assert outcomes(await receive_all(calls)) == {"OK": 40, "TOTAL_LIMIT": 40}
+
+
+async def test_templates_of_few_calls_share_transactions(shop: Shop) -> None:
+    days = [1 + n % 3 for n in range(60)]
+    templates = [await shop.template(valid_days=each, per_user_limit=1) for each in days]
+    calls = [(shop, template, f"u{n % 2}", "") for n, template in enumerate(templates) for _ in range(2)]
+    before = await begun(shop)
+    answers = await receive_all(calls)
+    # One more may take a block of ids.
+    assert await begun(shop) - before <= 2
+    assert outcomes(answers) == {"OK": 60, "USER_LIMIT": 60}
+    given = [each for each in answers if isinstance(each, pb.Coupon)]
+    assert [each.template_id for each in given] == [each.template_id for each in templates]
+    assert [from_timestamp(each.valid_until) for each in given] == [NOW + each * DAY for each in days]
+    rows = await shop.mysql.fetch_all("SELECT id, template_id, user_id FROM user_coupons ORDER BY id")
+    assert [(row["id"], row["template_id"], row["user_id"].decode()) for row in rows] == sorted(
+        (each.coupon_id, each.template_id, each.user_id) for each in given
+    )
+    assert {(await shop.counters(template)).issued for template in templates} == {1}
+
+
+async def test_each_template_of_a_shared_transaction_decides_for_itself(shop: Shop) -> None:
+    paused, gone, over, full, fine = [await shop.template(total=1) for _ in range(5)]
+    await shop.templates.pause(template_pb2.PauseTemplateRequest(template_id=paused.template_id), "admin")
+    await shop.mysql.execute("UPDATE templates SET receive_until = %s WHERE id = %s", (NOW - DAY, over.template_id))
+    await shop.receive(full, "other")
+    gone.template_id = 999_999
+    answers = await receive_all([(shop, each, "u", f"r{n}") for n, each in enumerate([paused, gone, over, full, fine])])
+    assert [type(each).__name__ if isinstance(each, NotFound) else outcomes([each]) for each in answers] == [
+        {"TEMPLATE_PAUSED": 1},
+        "NotFound",
+        {"EXPIRED": 1},
+        {"TOTAL_LIMIT": 1},
+        {"OK": 1},
+    ]
+
+
+async def test_a_template_that_somebody_holds_holds_up_no_other(shop: Shop) -> None:
+    held, free = await shop.template(), await shop.template()
+    async with shop.mysql.transaction() as tx:
+        await lock_counters(tx, held.template_id)
+        waiting = asyncio.create_task(shop.receive(held, "u", "r"))
+        assert outcomes(await receive_all([(shop, free, "u", "r2")])) == {"OK": 1}
+        again = asyncio.create_task(shop.receive(held, "v", "r"))
+        assert outcomes(await receive_all([(shop, free, "v", "r2")])) == {"OK": 1}
+        assert not waiting.done()
+        assert not again.done()
+    assert outcomes([await waiting, await again]) == {"OK": 2}
+
+
+async def test_one_request_id_for_two_templates_at_once_is_one_coupon(shop: Shop) -> None:
+    templates = [await shop.template() for _ in range(2)]
+    answers = await receive_all([(shop, template, "u", "r") for template in templates])
+    assert outcomes(answers) == {"OK": 1, "IDEMPOTENCY_MISMATCH": 1}
+
+
+async def test_a_request_id_that_was_refused_serves_the_template_that_asks_next(shop: Shop) -> None:
+    full, fine = await shop.template(total=1), await shop.template()
+    await shop.receive(full, "other")
+    answers = await receive_all([(shop, full, "u", "r"), (shop, fine, "u", "r")])
+    assert [outcomes([each]) for each in answers] == [{"TOTAL_LIMIT": 1}, {"OK": 1}]
 
 
 @pytest.mark.parametrize(
