@@ -1,3 +1,3 @@
 .PHONY: fuzz
-fuzz: ## feed the calculator any input for FUZZ_SECONDS (180)
-	.ci/cargo-fuzz rust/fuzz-discount decide $${FUZZ_SECONDS:-180} -max_len=4096
+fuzz: ## Fuzz the calculator for FUZZ_SECONDS (180)
+	.ci/cargo-fuzz rust/fuzz-discount decide $${FUZZ_SECONDS:-180} -max_len=4096 -timeout=10
