@@ -200,9 +200,12 @@ class CacheSettings(_Section):
     )
     max_staleness_ms: int = Field(
         2000,
-        ge=200,
+        ge=1000,
         le=10_000,
-        description="How old an answer may be; where the binlog reader is further behind, L1 is bypassed.",
+        description=(
+            "How old an answer may be; where the binlog reader is further behind, L1 is bypassed. It is measured every"
+            " half second."
+        ),
     )
     fail_safe_ms: int = Field(
         60_000,

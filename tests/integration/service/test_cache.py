@@ -18,6 +18,13 @@ from tests.integration.service.conftest import create_template
 DEBUG = (("couponry-debug", "cache"),)
 
 
+@pytest.fixture
+def served_settings(served_settings: Settings) -> Settings:
+    """Without a reader: here the tests say how fresh L1 is."""
+    binlog = served_settings.cache.binlog.model_copy(update={"enabled": False})
+    return served_settings.model_copy(update={"cache": served_settings.cache.model_copy(update={"binlog": binlog})})
+
+
 async def said(client: Client, template_id: int, *, debug: bool = True) -> str | None:
     """What `couponry-cache` says of one read of a template."""
     request = template_pb2.GetTemplateRequest(template_id=template_id)
