@@ -156,7 +156,8 @@ class Claims:
         batch.refuse(error, *self._tell(error))
 
     async def _find_activity(self, batch: ClaimBatch) -> None:
-        payload = await self._layers.get(ACTIVITY_KIND, str(batch.activity_id))
+        # Redis decides: while SQL is down, where the activity is may be read from what is known of it.
+        payload = await self._layers.get(ACTIVITY_KIND, str(batch.activity_id), stale=True)
         if payload is None:
             raise NotFound("no such activity")
         if flash_sale_pb2.Activity.FromString(payload).state == flash_sale_pb2.ACTIVITY_STATE_SETTLED:

@@ -138,11 +138,12 @@ class Layers:
     def _answering_l2(self) -> L2 | None:
         return self._l2 if self._l2 is not None and self._l2.answers else None
 
-    async def get(self, kind: str, key: str, *, min_version: int = 0) -> bytes | None:
+    async def get(self, kind: str, key: str, *, min_version: int = 0, stale: bool = False) -> bytes | None:
         """The payload, or None where the row does not exist.
 
         With a `min_version` (of an entry of one row) what is older in L1 is not given, and SQL is asked: what it says
-        may still be older. Raises Unavailable where no layer can answer.
+        may still be older. While SQL is down a stale answer is given to a traced call, which says so, and where `stale`
+        says that it may be. Raises Unavailable where no layer can answer.
         """
         held = self._l1.get(kind, key, min_version)
         trace = current_trace()
@@ -154,7 +155,7 @@ class Layers:
         answer = await asyncio.shield(flight.answer)
         if trace is not None:
             trace.note(answer.layer, stale=answer.stale)
-        elif answer.stale:
+        elif answer.stale and not stale:
             raise Unavailable("the database cannot be reached")
         return answer.payload
 
