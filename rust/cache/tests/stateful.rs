@@ -4,6 +4,7 @@
 //! The model knows every commit and what each value saw of them. Whatever the order of steps: no entry that is served
 //! lacks a commit that the reader has passed or that this process has made, and none lacks a commit that was visible for
 //! longer than `max_staleness`.
+#![allow(clippy::unwrap_used)] // clippy allows it in test functions, not in what they share
 use std::sync::Arc;
 
 use bytes::Bytes;
