@@ -221,7 +221,7 @@ mod tests {
             (&["-m", "0"], "--streams"),
             (&["--expect-hex", "abc"], "--expect-hex"),
             (&["--window", "1"], "--window"),
-            (&["--start-at", "-1"], "--start-at"),
+            (&["--start-at=-1"], "--start-at"),
             (&["-H", "nothing"], "--header"),
         ] {
             assert!(plan(arguments).unwrap_err().to_string().contains(word), "{arguments:?}");
