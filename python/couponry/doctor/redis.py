@@ -70,7 +70,7 @@ def _servers(client: Any) -> list[_Server]:
     # The stubs of redis-py leave the nodes without types.
     cluster: Any = client
     nodes = sorted(cluster.get_primaries(), key=lambda node: str(node.name))
-    return [_Server(partial(cluster.get_connection(node).execute_command)) for node in nodes]
+    return [_Server(partial(cluster.get_redis_connection(node).execute_command)) for node in nodes]
 
 
 def _of_server(

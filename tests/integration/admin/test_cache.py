@@ -25,7 +25,9 @@ def socket(tmp_path: Path) -> Path:
 @pytest.fixture
 async def app(settings: Settings, socket: Path) -> AsyncIterator[App]:
     """A worker that nobody tells of changes, so that what a test puts into its caches stays there."""
-    cache = settings.cache.model_copy(update={"warm_up_s": 0})
+    cache = settings.cache.model_copy(
+        update={"warm_up_s": 0, "binlog": settings.cache.binlog.model_copy(update={"enabled": False})}
+    )
     quiet = settings.model_copy(update={"admin": AdminSettings(socket=socket), "cache": cache})
     async with opened(quiet) as app, served(app):
         yield app
