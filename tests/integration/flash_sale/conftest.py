@@ -76,10 +76,12 @@ class Instance:
         return (await self.parts.sale.look(Place(activity_id))).number("left")
 
     async def persist(self) -> int:
-        """Everything that waits."""
-        persisted = 0
-        while step := await self.persister.run_once():
+        """Everything that waits. A round may look at nudged places only, the next one at all, a third after a fence pass."""
+        persisted = idle = 0
+        while idle < 3:
+            step = await self.persister.run_once()
             persisted += step
+            idle = 0 if step else idle + 1
         return persisted
 
     async def coupons(self, activity_id: int) -> dict[int, str]:
