@@ -76,7 +76,7 @@ class Instance:
         return (await self.parts.sale.look(Place(activity_id))).number("left")
 
     async def persist(self) -> int:
-        """Everything that waits. A round may look at nudged places only, the next one at all, a third after a fence pass."""
+        """Everything that waits: a round may see nudged places only, the next all, a third those that a pass opened."""
         persisted = idle = 0
         while idle < 3:
             step = await self.persister.run_once()
